@@ -1,0 +1,159 @@
+"""The mesh: every question about the effective state, answered lazily and once per scope.
+
+Each property is one module of this package. A module may ask the others through the mesh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from meshlint.mesh.scope import Scope, Settings
+
+if TYPE_CHECKING:
+    from meshlint.mesh.ambient import Ambient
+    from meshlint.mesh.authn import Authn
+    from meshlint.mesh.authz import Authz
+    from meshlint.mesh.client_tls import ClientTls
+    from meshlint.mesh.dataplane import DataPlanes
+    from meshlint.mesh.destination_rules import DestinationRules
+    from meshlint.mesh.exposure import Exposures
+    from meshlint.mesh.gateways import Gateways
+    from meshlint.mesh.injection import Injection
+    from meshlint.mesh.jwt import Jwt
+    from meshlint.mesh.meshconfig import MeshConfig
+    from meshlint.mesh.mtls import MutualTls
+    from meshlint.mesh.namespaces import Namespaces
+    from meshlint.mesh.registry import Registry
+    from meshlint.mesh.retries import Retries
+    from meshlint.mesh.routes import Routes
+    from meshlint.mesh.timeouts import Timeouts
+    from meshlint.mesh.workloads import Workloads
+    from meshlint.resources import Resource
+    from meshlint.source.files import SourceFile
+
+
+class Mesh:
+    """The effective state of one scope. `files` are the inputs, for checks on the text itself."""
+
+    def __init__(
+        self,
+        resources: Iterable[Resource],
+        settings: Settings | None = None,
+        files: Iterable[SourceFile] = (),
+    ) -> None:
+        self.scope = Scope(resources, settings)
+        self.files = tuple(files)
+
+    @property
+    def settings(self) -> Settings:
+        return self.scope.settings
+
+    @cached_property
+    def workloads(self) -> Workloads:
+        from meshlint.mesh.workloads import Workloads
+
+        return Workloads(self.scope)
+
+    @cached_property
+    def config(self) -> MeshConfig:
+        from meshlint.mesh.meshconfig import MeshConfig
+
+        return MeshConfig(self)
+
+    @cached_property
+    def namespaces(self) -> Namespaces:
+        from meshlint.mesh.namespaces import Namespaces
+
+        return Namespaces(self)
+
+    @cached_property
+    def injection(self) -> Injection:
+        from meshlint.mesh.injection import Injection
+
+        return Injection(self)
+
+    @cached_property
+    def ambient(self) -> Ambient:
+        from meshlint.mesh.ambient import Ambient
+
+        return Ambient(self)
+
+    @cached_property
+    def data_planes(self) -> DataPlanes:
+        from meshlint.mesh.dataplane import DataPlanes
+
+        return DataPlanes(self)
+
+    @cached_property
+    def mtls(self) -> MutualTls:
+        from meshlint.mesh.mtls import MutualTls
+
+        return MutualTls(self)
+
+    @cached_property
+    def client_tls(self) -> ClientTls:
+        from meshlint.mesh.client_tls import ClientTls
+
+        return ClientTls(self)
+
+    @cached_property
+    def destination_rules(self) -> DestinationRules:
+        from meshlint.mesh.destination_rules import DestinationRules
+
+        return DestinationRules(self)
+
+    @cached_property
+    def authn(self) -> Authn:
+        from meshlint.mesh.authn import Authn
+
+        return Authn(self)
+
+    @cached_property
+    def authz(self) -> Authz:
+        from meshlint.mesh.authz import Authz
+
+        return Authz(self)
+
+    @cached_property
+    def exposures(self) -> Exposures:
+        from meshlint.mesh.exposure import Exposures
+
+        return Exposures(self)
+
+    @cached_property
+    def jwt(self) -> Jwt:
+        from meshlint.mesh.jwt import Jwt
+
+        return Jwt(self)
+
+    @cached_property
+    def registry(self) -> Registry:
+        from meshlint.mesh.registry import Registry
+
+        return Registry(self)
+
+    @cached_property
+    def gateways(self) -> Gateways:
+        from meshlint.mesh.gateways import Gateways
+
+        return Gateways(self)
+
+    @cached_property
+    def routes(self) -> Routes:
+        from meshlint.mesh.routes import Routes
+
+        return Routes(self)
+
+    @cached_property
+    def timeouts(self) -> Timeouts:
+        from meshlint.mesh.timeouts import Timeouts
+
+        return Timeouts(self)
+
+    @cached_property
+    def retries(self) -> Retries:
+        from meshlint.mesh.retries import Retries
+
+        return Retries(self)

@@ -1,0 +1,117 @@
+"""Which resources belong to one mesh, how to find them, and what may exist outside of the input?
+
+All look-ups are dictionary look-ups. Several versions of one object (same group, kind, namespace
+and name, spec repositories 4) are *alternatives*: `find` returns all of them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from meshlint.resources import Resource
+
+ISTIO_NETWORKING = "networking.istio.io"
+ISTIO_SECURITY = "security.istio.io"
+ISTIO_TELEMETRY = "telemetry.istio.io"
+GATEWAY_API = "gateway.networking.k8s.io"
+KYMA_GATEWAY = "gateway.kyma-project.io"
+
+
+class Evidence(IntEnum):
+    """How sure is it that all objects of a kind in a namespace are in the input?"""
+
+    OPEN = 0  #: nothing says so: absence is unknown
+    LIKELY = 1  #: objects of that kind and namespace are there; absence is worth a low confidence
+    CLOSED = 2  #: the user said that the input is complete
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the user says about a mesh: the part of the configuration that the model reads.
+
+    `complete` True means the input is the whole mesh; a set of namespaces means all of those.
+    `mesh_config` is a MeshConfig as plain data, from the configuration file.
+    `may_exist` holds (kind, name) pairs seen in templated files; `remainder` is True when templates
+    or unbuilt overlays could add anything.
+    """
+
+    platform: str = ""
+    complete: bool = False
+    complete_namespaces: frozenset[str] = frozenset()
+    root_namespace: str = ""
+    mesh_config: Mapping[str, Any] | None = None
+    production_namespaces: tuple[str, ...] = ()
+    public_paths: tuple[str, ...] = ()
+    istio_version: str = ""
+    may_exist: frozenset[tuple[str, str]] = frozenset()
+    remainder: bool = False
+
+
+@dataclass(slots=True)
+class Scope:
+    """One mesh's worth of resources, indexed."""
+
+    resources: tuple[Resource, ...]
+    settings: Settings = field(default_factory=Settings)
+    _kinds: dict[tuple[str, str], list[Resource]] = field(init=False)
+    _identities: dict[tuple[str, str, str, str], list[Resource]] = field(init=False)
+    _namespaced: dict[tuple[str, str, str], list[Resource]] = field(init=False)
+    _inhabited: set[str] = field(init=False)
+
+    def __init__(self, resources: Iterable[Resource], settings: Settings | None = None) -> None:
+        self.resources = tuple(resources)
+        self.settings = settings or Settings()
+        kinds: dict[tuple[str, str], list[Resource]] = defaultdict(list)
+        identities: dict[tuple[str, str, str, str], list[Resource]] = defaultdict(list)
+        namespaced: dict[tuple[str, str, str], list[Resource]] = defaultdict(list)
+        inhabited = set()
+        for resource in self.resources:
+            group, kind, namespace = resource.group, resource.kind, resource.ns
+            kinds[group, kind].append(resource)
+            identities[group, kind, namespace, resource.name].append(resource)
+            namespaced[group, kind, namespace].append(resource)
+            inhabited.add(namespace)
+        self._kinds = dict(kinds)
+        self._identities = dict(identities)
+        self._namespaced = dict(namespaced)
+        self._inhabited = inhabited
+
+    def of(self, group: str, *kinds: str) -> list[Resource]:
+        """All resources of the kinds of a group (any version), in input order per kind."""
+        if len(kinds) == 1:
+            return self._kinds.get((group, kinds[0]), [])
+        return [r for kind in kinds for r in self._kinds.get((group, kind), ())]
+
+    def within(self, group: str, kind: str, namespace: str) -> list[Resource]:
+        """All resources of a kind in a namespace."""
+        return self._namespaced.get((group, kind, namespace), [])
+
+    def find(self, group: str, kind: str, namespace: str, name: str) -> list[Resource]:
+        """All alternatives of one object; [] if the input has none. Namespace '' if cluster-scoped."""
+        return self._identities.get((group, kind, namespace, name), [])
+
+    def alternatives(self, resource: Resource) -> list[Resource]:
+        """The other versions of the same object."""
+        return [r for r in self._identities.get(resource.key, ()) if r is not resource]
+
+    def evidence(self, group: str, kind: str, namespace: str) -> Evidence:
+        """May the absence of an object of this kind and namespace be taken as a fact?"""
+        settings = self.settings
+        if settings.complete or namespace in settings.complete_namespaces:
+            return Evidence.CLOSED
+        if not settings.remainder and (group, kind, namespace) in self._namespaced:
+            return Evidence.LIKELY
+        return Evidence.OPEN
+
+    def may_exist(self, kind: str, name: str) -> bool:
+        """Could a templated file of the input define an object of this kind and name?"""
+        return (kind, name) in self.settings.may_exist
+
+    def inhabited(self, namespace: str) -> bool:
+        """Does any resource of the input live in the namespace?"""
+        return namespace in self._inhabited

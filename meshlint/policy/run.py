@@ -1,0 +1,52 @@
+"""Rules x mesh -> findings. A rule that crashes is reported, and the others run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib import import_module
+from typing import Any
+
+from meshlint.findings import Draft, Finding, RunError, resolve
+from meshlint.policy.rules import Rule, RuleError
+
+Check = Callable[[Any, Mapping[str, Any]], Iterator[Draft]]
+
+
+def run(
+    rules: Iterable[Rule],
+    mesh: Any,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> tuple[list[Finding], list[RunError]]:
+    """Run the rules over one mesh; `options` are the user's per rule name, over the defaults."""
+    findings: list[Finding] = []
+    errors: list[RunError] = []
+    for rule in rules:
+        settings = {**rule.defaults, **((options or {}).get(rule.name, {}))}
+        try:
+            for draft in check_of(rule)(mesh, settings):
+                findings.append(resolve(draft, rule.info, rule.fix))
+        except RuleError as error:
+            errors.append(RunError(str(error)))
+        except Exception as error:  # a crash in one rule must not stop the others
+            errors.append(RunError(f"rule {rule.name} crashed: {_where(error)}"))
+    return findings, errors
+
+
+def check_of(rule: Rule) -> Check:
+    """The function that a rule file names: ``mtls.permissive`` is `meshlint.checks.mtls.permissive`."""
+    name = rule.check.get("python")
+    if name is None:
+        raise RuleError(f"rule {rule.name}: check names no Python function")
+    module, _, function = name.rpartition(".")
+    try:
+        return getattr(import_module(f"meshlint.checks.{module}"), function)  # type: ignore[no-any-return]
+    except (ImportError, AttributeError) as error:
+        raise RuleError(f"rule {rule.name}: there is no check named {name}") from error
+
+
+def _where(error: Exception) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    at = f" at {trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace else ""
+    return f"{type(error).__name__}: {error}{at}"

@@ -1,0 +1,91 @@
+"""What did one input file hold: its text, its documents, and what was wrong with it?"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+
+from meshlint.source.nodes import Mapping, Node, Scalar, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong with the text itself: a finding of the rule `rule` at an offset range."""
+
+    rule: str
+    message: str
+    start: int
+    end: int
+    help: str = ""
+    related: tuple[tuple[str, int, int], ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class Document:
+    """One YAML document of a file. `root` is None when the document is empty."""
+
+    file: SourceFile
+    number: int
+    root: Node | None
+    start: int
+    end: int
+
+    def pointer(self, node: Node) -> str:
+        """JSON pointer of a node (or of the value that a key node names) inside this document."""
+        steps = _find(self.root, node) if self.root is not None else None
+        return "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps or ())
+
+
+@dataclass(slots=True, eq=False)
+class SourceFile:
+    """One input. `path` is what is shown: relative to the working directory, forward slashes.
+
+    `skipped` holds the reason why the file was not read as manifests (``helm-template``, ...).
+    """
+
+    path: str
+    text: str
+    documents: list[Document] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    skipped: str | None = None
+    _lines: list[int] | None = None
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """1-based line and column (in characters) of an offset."""
+        starts = self.line_starts
+        line = bisect_right(starts, offset)
+        return line, offset - starts[line - 1] + 1
+
+    @property
+    def line_starts(self) -> list[int]:
+        if self._lines is None:
+            starts = [0]
+            find = self.text.find
+            at = find("\n")
+            while at >= 0:
+                starts.append(at + 1)
+                at = find("\n", at + 1)
+            self._lines = starts
+        return self._lines
+
+    def line(self, number: int) -> str:
+        """The text of a 1-based line, without its end."""
+        starts = self.line_starts
+        end = starts[number] if number < len(starts) else len(self.text)
+        return self.text[starts[number - 1] : end].rstrip("\r\n")
+
+
+def _find(root: Node, wanted: Node) -> list[str] | None:
+    stack: list[tuple[Node, list[str]]] = [(root, [])]
+    while stack:
+        node, path = stack.pop()
+        if node is wanted:
+            return path
+        if isinstance(node, Mapping):
+            for key, value in node.items:
+                if key is wanted:
+                    return [*path, key.text] if isinstance(key, Scalar) else path
+                stack.append((value, [*path, key.text if isinstance(key, Scalar) else "?"]))
+        elif isinstance(node, Sequence):
+            stack.extend((item, [*path, str(i)]) for i, item in enumerate(node.items))
+    return None

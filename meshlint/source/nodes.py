@@ -1,0 +1,255 @@
+"""What does a parsed YAML document look like, and where in the text does each part stand?
+
+The tree is light on purpose: offsets instead of line and column (computed only when a finding is
+printed), typed values only when asked for. An alias becomes a node of its own that stands at the
+alias and shares the content of its anchor, so nobody has to follow references. Typing follows the
+Kubernetes decoder (spec security 0.4): YAML 1.1 booleans, no sexagesimal numbers, no dates.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final, Union
+
+Node = Union["Scalar", "Mapping", "Sequence"]
+Plain = Union[str, int, float, bool, None, list[Any], dict[str, Any]]
+
+STR_TAG: Final = "tag:yaml.org,2002:str"
+
+_BOOLEANS: Final = {
+    word: value
+    for value, words in ((True, ("true", "yes", "on")), (False, ("false", "no", "off")))
+    for base in words
+    for word in (base, base.capitalize(), base.upper())
+}
+_NULLS: Final = frozenset(("", "~", "null", "Null", "NULL"))
+_MAYBE_NUMBER: Final = frozenset("0123456789+-.")
+_INT: Final = re.compile(r"[-+]?(?:0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|(?:0|[1-9][0-9_]*))$")
+_FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$")
+_SPECIAL_FLOATS: Final = {
+    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), float("inf")),
+    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), float("-inf")),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
+}
+
+
+class Scalar:
+    """A scalar; `text` is its content without quotes, `style` one of ``'' ' " | >``."""
+
+    __slots__ = ("end", "start", "style", "tag", "text")
+
+    def __init__(self, start: int, end: int, text: str, style: str, tag: str | None) -> None:
+        self.start = start
+        self.end = end
+        self.text = text
+        self.style = style
+        self.tag = tag
+
+    @property
+    def value(self) -> str | int | float | bool | None:
+        """The typed value as the Kubernetes decoder resolves it."""
+        if self.style or self.tag is not None:
+            return self._tagged() if self.tag is not None else self.text
+        return resolve_plain(self.text)
+
+    @property
+    def string(self) -> str | None:
+        """The text if the decoder sees a string here, else None."""
+        value = self.value
+        return value if isinstance(value, str) else None
+
+    def dig(self, *path: str | int) -> Node | None:
+        return None if path else self
+
+    def plain(self) -> Plain:
+        return self.value
+
+    def _tagged(self) -> str | int | float | bool | None:
+        kind = (self.tag or "").removeprefix("tag:yaml.org,2002:")
+        if kind in ("int", "float", "bool", "null"):
+            return resolve_plain(self.text)
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"Scalar({self.text!r})"
+
+
+class Mapping:
+    """A mapping; `items` holds every written pair in order, duplicates and merge keys included."""
+
+    __slots__ = ("_index", "end", "flow", "items", "start")
+
+    def __init__(self, start: int, end: int, items: list[tuple[Node, Node]], flow: bool) -> None:
+        self.start = start
+        self.end = end
+        self.items = items
+        self.flow = flow
+        self._index: dict[str, tuple[Scalar, Node]] | None = None
+
+    @property
+    def index(self) -> dict[str, tuple[Scalar, Node]]:
+        """Key text to (key node, value node), merge keys applied; of duplicates the last counts."""
+        index = self._index
+        if index is None:
+            index = self._index = self._build_index()
+        return index
+
+    def get(self, key: str) -> Node | None:
+        pair = self.index.get(key)
+        return pair[1] if pair is not None else None
+
+    def key(self, key: str) -> Scalar | None:
+        """The node of the key itself."""
+        pair = self.index.get(key)
+        return pair[0] if pair is not None else None
+
+    def dig(self, *path: str | int) -> Node | None:
+        """Follow keys and list positions; None as soon as one is absent."""
+        node: Node | None = self
+        for step in path:
+            if isinstance(node, Mapping):
+                node = node.get(str(step))
+            elif isinstance(node, Sequence) and isinstance(step, int):
+                node = node.items[step] if -len(node.items) <= step < len(node.items) else None
+            else:
+                return None
+        return node
+
+    def plain(self) -> Plain:
+        return {key: pair[1].plain() for key, pair in self.index.items()}
+
+    def _build_index(self) -> dict[str, tuple[Scalar, Node]]:
+        index: dict[str, tuple[Scalar, Node]] = {}
+        merged: list[Node] = []
+        for key, value in self.items:
+            if key.__class__ is not Scalar:
+                continue
+            if key.text == "<<" and not key.style:
+                merged.append(value)
+            else:
+                index[key.text] = (key, value)
+        for source in merged:
+            for part in source.items if isinstance(source, Sequence) else (source,):
+                if isinstance(part, Mapping):
+                    for name, pair in part.index.items():
+                        index.setdefault(name, pair)
+        return index
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.index)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        return f"Mapping({list(self.index)!r})"
+
+
+class Sequence:
+    """A list of nodes."""
+
+    __slots__ = ("end", "flow", "items", "start")
+
+    def __init__(self, start: int, end: int, items: list[Node], flow: bool) -> None:
+        self.start = start
+        self.end = end
+        self.items = items
+        self.flow = flow
+
+    def dig(self, *path: str | int) -> Node | None:
+        if not path:
+            return self
+        first, *rest = path
+        if not isinstance(first, int) or not -len(self.items) <= first < len(self.items):
+            return None
+        return self.items[first].dig(*rest)
+
+    def plain(self) -> Plain:
+        return [item.plain() for item in self.items]
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        return f"Sequence({self.items!r})"
+
+
+def resolve_plain(text: str) -> str | int | float | bool | None:
+    """Type of an unquoted scalar for the Kubernetes decoder (spec security 0.4)."""
+    if text in _BOOLEANS:
+        return _BOOLEANS[text]
+    if text in _NULLS:
+        return None
+    if text[0] not in _MAYBE_NUMBER:
+        return text
+    if _INT.match(text):
+        return _integer(text)
+    if _FLOAT.match(text):
+        return float(text)
+    return _SPECIAL_FLOATS.get(text, text)
+
+
+def _integer(text: str) -> int:
+    digits = text.replace("_", "").lower()
+    sign = -1 if digits.startswith("-") else 1
+    digits = digits.lstrip("+-")
+    if digits.startswith("0x"):
+        return sign * int(digits[2:], 16)
+    if digits.startswith("0b"):
+        return sign * int(digits[2:], 2)
+    if digits.startswith("0o"):
+        return sign * int(digits[2:], 8)
+    if len(digits) > 1 and digits.startswith("0"):
+        return sign * int(digits, 8)
+    return sign * int(digits[:400])
+
+
+def texts(node: Node | None) -> list[Scalar]:
+    """The scalar items of a list; [] for anything else."""
+    if not isinstance(node, Sequence):
+        return []
+    return [item for item in node.items if isinstance(item, Scalar)]
+
+
+def mappings(node: Node | None) -> list[Mapping]:
+    """The mapping items of a list; [] for anything else."""
+    if not isinstance(node, Sequence):
+        return []
+    return [item for item in node.items if isinstance(item, Mapping)]
+
+
+def text_of(node: Node | None) -> str | None:
+    """The text of a scalar whatever its type (``8080`` gives '8080'); None for null and non-scalars."""
+    if isinstance(node, Scalar):
+        return node.text if node.style or node.text not in _NULLS else None
+    return None
+
+
+def int_of(node: Node | None) -> int | None:
+    """The integer that a scalar holds; None for anything else, booleans included."""
+    if isinstance(node, Scalar):
+        value = node.value
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+    return None
+
+
+def string_map(node: Node | None) -> dict[str, str]:
+    """A map of strings (labels, annotations, matchLabels); null values read as ''."""
+    if not isinstance(node, Mapping):
+        return {}
+    return {
+        key: value.text if value.style or value.text not in _NULLS else ""
+        for key, (_, value) in node.index.items()
+        if isinstance(value, Scalar)
+    }

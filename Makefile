@@ -1,0 +1,28 @@
+# The two commands of a checkout: `make demo` lints a small shop, `make test` runs every test.
+# Both set up .venv by themselves; a second run finds it ready.
+
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test clean
+
+demo: $(VENV)/.ready
+	@echo "+ meshlint examples"
+	@$(BIN)/meshlint examples; code=$$?; \
+	if [ $$code -gt 1 ]; then echo "demo: meshlint exited with $$code" >&2; exit $$code; fi; \
+	echo "+ exit code $$code (1 means: findings; the shop in examples/ is wrong on purpose)"
+
+test: $(VENV)/.ready-for-tests
+	$(BIN)/python -m pytest -n auto
+
+$(VENV)/.ready: pyproject.toml tools/setup
+	tools/setup $(VENV) .
+	@touch $@
+
+$(VENV)/.ready-for-tests: pyproject.toml tools/setup
+	tools/setup $(VENV) '.[dev]'
+	@touch $(VENV)/.ready $@
+
+clean:
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -6,7 +6,7 @@ Kubernetes object (no `kind` and `apiVersion`) gives nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -158,6 +158,17 @@ class Inventory:
 
     files: list[SourceFile] = field(default_factory=list)
     resources: list[Resource] = field(default_factory=list)
+
+
+def resources_in(files: Iterable[SourceFile]) -> list[Resource]:
+    """All objects of the files in input order; kustomize patches are left out."""
+    return [
+        resource
+        for file in files
+        for document in file.documents
+        if not document.patch
+        for resource in resources_of(document, file.default_namespace)
+    ]
 
 
 def resources_of(document: Document, default_namespace: str = "default") -> Iterator[Resource]:

@@ -29,6 +29,8 @@ class Document:
     root: Node | None
     start: int
     end: int
+    #: a kustomize patch: it changes an object and is none itself
+    patch: bool = False
 
     def pointer(self, node: Node) -> str:
         """JSON pointer of a node (or of the value that a key node names) inside this document."""
@@ -41,6 +43,9 @@ class SourceFile:
     """One input. `path` is what is shown: relative to the working directory, forward slashes.
 
     `skipped` holds the reason why the file was not read as manifests (``helm-template``, ...).
+    `encoding` is the codec that writes the same bytes back. `default_namespace` is where its objects
+    live that name no namespace: what the one kustomization that lists the file says. `kustomization`
+    is the path of that kustomization.
     """
 
     path: str
@@ -48,6 +53,9 @@ class SourceFile:
     documents: list[Document] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     skipped: str | None = None
+    encoding: str = "utf-8"
+    default_namespace: str = "default"
+    kustomization: str | None = None
     _lines: list[int] | None = None
 
     def position(self, offset: int) -> tuple[int, int]:

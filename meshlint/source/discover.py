@@ -1,0 +1,216 @@
+"""Inputs of the command line -> files to read.
+
+Files, folders (recursive, sorted; hidden folders, node_modules and virtual environments left out)
+and globs. Each real file comes once. Under pre-commit the files of a folder are those of git's index
+(spec ecosystem d.1): a scratch file that nobody committed must neither fail nor mask a finding.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+SUFFIXES = (".yaml", ".yml", ".json")
+_LEFT_OUT = frozenset(("node_modules", "__pycache__", "__MACOSX"))
+_MAGIC = re.compile(r"[*?\[]")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file to read. `shown` is relative to the working directory; `named` if the user wrote its name."""
+
+    path: str
+    shown: str
+    named: bool
+
+
+@dataclass(slots=True)
+class Discovery:
+    files: list[Found] = field(default_factory=list)
+    errors: list[tuple[str | None, str]] = field(default_factory=list)
+
+
+def discover(inputs: Sequence[str], *, exclude: Sequence[str] = (), root: Path | None = None) -> Discovery:
+    """All files of the inputs, in the order of the inputs, folders sorted; `-` is left to the caller."""
+    found = Discovery()
+    seen: set[tuple[int, int]] = set()
+    excluded = Excluded(exclude, root)
+    for given in inputs:
+        if given != "-":
+            _input(given, excluded, found, seen)
+    return found
+
+
+def shown(path: str) -> str:
+    """A path as reports show it: relative to the working directory where it can be, with slashes."""
+    try:
+        relative = os.path.relpath(path)
+    except ValueError:  # another drive
+        relative = path
+    return relative.replace(os.sep, "/")
+
+
+class Excluded:
+    """Patterns as in .gitignore, relative to a root; the last pattern that matches decides."""
+
+    def __init__(self, patterns: Sequence[str], root: Path | None) -> None:
+        self.root = os.path.abspath(root or ".")
+        self.rules = [rule for rule in map(_rule, patterns) if rule is not None]
+
+    def __call__(self, path: str, folder: bool = False) -> bool:
+        if not self.rules:
+            return False
+        relative = os.path.relpath(os.path.abspath(path), self.root).replace(os.sep, "/")
+        if relative.startswith("../"):
+            return False
+        parts = relative.split("/")
+        whole = range(1, len(parts) + 1)
+        return any(self._verdict("/".join(parts[:n]), folder or n < len(parts)) for n in whole)
+
+    def _verdict(self, relative: str, folder: bool) -> bool:
+        verdict = False
+        for pattern, negated, only_folders in self.rules:
+            if (folder or not only_folders) and pattern.match(relative):
+                verdict = not negated
+        return verdict
+
+
+def _rule(pattern: str) -> tuple[re.Pattern[str], bool, bool] | None:
+    text = pattern.strip()
+    if not text or text.startswith("#"):
+        return None
+    negated = text.startswith("!")
+    text = text.removeprefix("!").removeprefix("./")
+    only_folders = text.endswith("/")
+    text = text.rstrip("/")
+    anchored = "/" in text
+    expression = _glob_expression(text.lstrip("/"))
+    return re.compile(expression if anchored else f"(?:.*/)?{expression}"), negated, only_folders
+
+
+_TOKENS = re.compile(r"^\*\*/|/\*\*$|/\*\*/|\*+|\?|\[[^\]]+\]|[^*?\[/]+|.")
+
+
+def _glob_expression(text: str) -> str:
+    parts = []
+    for token in _TOKENS.findall(text):
+        if token == "**/":
+            parts.append("(?:.*/)?")
+        elif token == "/**":
+            parts.append("/.*")
+        elif token == "/**/":
+            parts.append("/(?:.*/)?")
+        elif token[0] == "*":
+            parts.append("[^/]*" if text != "**" else ".*")
+        elif token == "?":
+            parts.append("[^/]")
+        elif token[0] == "[" and len(token) > 1:
+            parts.append("[" + token[1:-1].replace("\\", "\\\\").replace("!", "^", token[1] == "!") + "]")
+        else:
+            parts.append(re.escape(token))
+    return "".join(parts) + r"\Z"
+
+
+def _input(given: str, excluded: Excluded, found: Discovery, seen: set[tuple[int, int]]) -> None:
+    if os.path.isdir(given):
+        paths, named = _folder(given, excluded, found), False
+    elif os.path.exists(given):
+        paths, named = iter((given,)), True
+    elif _MAGIC.search(given):
+        paths, named = _glob(given, excluded, found), False
+    else:
+        found.errors.append((shown(given), "no such file or folder"))
+        return
+    for path in paths:
+        _add(path, named, excluded, found, seen)
+
+
+def _add(path: str, named: bool, excluded: Excluded, found: Discovery, seen: set[tuple[int, int]]) -> None:
+    if excluded(path):
+        return
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        if named:
+            found.errors.append((shown(path), f"cannot be read: {error.strerror}"))
+        return
+    identity = (status.st_dev, status.st_ino)
+    if identity not in seen:
+        seen.add(identity)
+        found.files.append(Found(path, shown(path), named))
+
+
+def _glob(pattern: str, excluded: Excluded, found: Discovery) -> Iterator[str]:
+    matches = sorted(glob.glob(pattern, recursive=True))
+    if not matches:
+        found.errors.append((pattern, "no file matches this pattern"))
+    for path in matches:
+        if os.path.isdir(path):
+            if not pattern.endswith("**"):
+                yield from _folder(path, excluded, found)
+        elif path.endswith(SUFFIXES) or not pattern.endswith("*"):
+            yield path
+
+
+def _folder(folder: str, excluded: Excluded, found: Discovery) -> Iterator[str]:
+    if os.environ.get("PRE_COMMIT") == "1":
+        indexed = _index(folder)
+        if indexed is not None:
+            return iter(indexed)
+    return _walk(folder, excluded, found, {os.path.realpath(folder)})
+
+
+def _walk(folder: str, excluded: Excluded, found: Discovery, above: set[str]) -> Iterator[str]:
+    """Files of a folder, depth first, sorted by name; a folder that leads back up is not entered."""
+    try:
+        with os.scandir(folder) as entries:
+            listing = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        found.errors.append((shown(folder), f"cannot be read: {error.strerror}"))
+        return
+    if any(entry.name == "pyvenv.cfg" for entry in listing):
+        return
+    for entry in listing:
+        name = entry.name
+        if _is_folder(entry):
+            if name.startswith(".") or name in _LEFT_OUT or excluded(entry.path, folder=True):
+                continue
+            real = os.path.realpath(entry.path) if entry.is_symlink() else None
+            if real is None:
+                yield from _walk(entry.path, excluded, found, above)
+            elif real not in above:
+                above.add(real)
+                yield from _walk(entry.path, excluded, found, above)
+        elif name.endswith(SUFFIXES):
+            yield entry.path
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
+
+
+def _index(folder: str) -> list[str] | None:
+    """The files that git's index has below a folder; None where there is no repository."""
+    try:
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--", "."],  # noqa: S607
+            cwd=folder, capture_output=True, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    names = sorted(os.fsdecode(name) for name in listed.stdout.split(b"\0") if name)
+    paths = (os.path.join(folder, name) for name in names if name.endswith(SUFFIXES) and not _hidden(name))
+    return [path for path in paths if os.path.isfile(path)]
+
+
+def _hidden(name: str) -> bool:
+    folders = name.split("/")[:-1]
+    return any(part.startswith(".") or part in _LEFT_OUT for part in folders)

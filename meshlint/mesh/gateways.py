@@ -1,13 +1,150 @@
-"""Which gateways listen where, for which hosts, on which pods? (spec traffic 1.8)"""
+"""Which gateways are there, with which servers and pods? (spec traffic 1.8 and 1.14)
+
+Istio's Gateway and the Gateway API's Gateway are different objects; both are read here.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from meshlint.mesh.scope import GATEWAY_API, ISTIO_NETWORKING
+from meshlint.source.nodes import Mapping, Scalar, int_of, string_map, text_of, texts
 
 if TYPE_CHECKING:
     from meshlint.mesh.mesh import Mesh
+    from meshlint.mesh.workloads import Workload
+    from meshlint.resources import Resource
+
+#: GatewayClasses that every installation of Istio makes
+ISTIO_CLASSES: Final = frozenset({"istio", "istio-remote", "istio-waypoint", "istio-east-west"})
+GATEWAY_NAME: Final = "gateway.networking.k8s.io/gateway-name"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Server:
+    """A server of an Istio Gateway or a listener of a Gateway API Gateway.
+
+    `hosts` are (namespace, host); namespace ``*`` admits VirtualServices of all namespaces.
+    """
+
+    node: Mapping
+    port: int
+    protocol: str
+    tls_mode: str
+    hosts: tuple[tuple[str, str], ...]
+    name: str = ""
+    https_redirect: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gateway:
+    """`api` is istio or gateway-api; `class_name` and `istio` are about the latter.
+
+    `istio` is None where the GatewayClass is not in the input and not one of Istio's own.
+    """
+
+    resource: Resource
+    api: str
+    namespace: str
+    name: str
+    selector: dict[str, str]
+    servers: tuple[Server, ...]
+    class_name: str = ""
+    istio: bool | None = True
+
+    @property
+    def waypoint(self) -> bool:
+        return self.class_name == "istio-waypoint"
+
+    def __repr__(self) -> str:
+        return f"<Gateway {self.namespace}/{self.name} ({self.api})>"
 
 
 class Gateways:
     def __init__(self, mesh: Mesh) -> None:
         self.mesh = mesh
+        self.all: list[Gateway] = [*self._istio(), *self._gateway_api()]
+        self._by_name: dict[tuple[str, str], list[Gateway]] = defaultdict(list)
+        for gateway in self.all:
+            self._by_name[gateway.namespace, gateway.name].append(gateway)
+        self._workloads: dict[int, list[Workload]] = {}
+
+    def find(self, namespace: str, name: str, api: str | None = None) -> list[Gateway]:
+        """All alternatives of a gateway, of one API or of both."""
+        found = self._by_name.get((namespace, name), [])
+        return found if api is None else [g for g in found if g.api == api]
+
+    def workloads_of(self, gateway: Gateway) -> list[Workload]:
+        """The pods of the input that serve a gateway; an empty selector, which means all, gives none."""
+        known = self._workloads.get(id(gateway))
+        if known is None:
+            known = self._workloads[id(gateway)] = self._serving(gateway)
+        return known
+
+    def _serving(self, gateway: Gateway) -> list[Workload]:
+        workloads = self.mesh.workloads
+        if gateway.api == "gateway-api":
+            return workloads.matching({GATEWAY_NAME: gateway.name}, gateway.namespace)
+        return workloads.matching(gateway.selector) if gateway.selector else []
+
+    def _istio(self) -> Iterator[Gateway]:
+        for resource in self.mesh.scope.of(ISTIO_NETWORKING, "Gateway"):
+            servers = tuple(_server(node, resource.ns) for node in resource.mappings("spec", "servers"))
+            selector = string_map(resource.get("spec", "selector"))
+            yield Gateway(resource, "istio", resource.ns, resource.name, selector, servers)
+
+    def _gateway_api(self) -> Iterator[Gateway]:
+        for resource in self.mesh.scope.of(GATEWAY_API, "Gateway"):
+            listeners = tuple(_listener(node) for node in resource.mappings("spec", "listeners"))
+            class_name = resource.text("spec", "gatewayClassName") or ""
+            yield Gateway(
+                resource, "gateway-api", resource.ns, resource.name, {}, listeners,
+                class_name, self._is_istio(class_name),
+            )  # fmt: skip
+
+    def _is_istio(self, class_name: str) -> bool | None:
+        if class_name in ISTIO_CLASSES:
+            return True
+        controllers = [
+            controller
+            for resource in self.mesh.scope.find(GATEWAY_API, "GatewayClass", "", class_name)
+            if (controller := resource.text("spec", "controllerName"))
+        ]
+        if not controllers:
+            return None
+        return any(controller.startswith("istio.io/") for controller in controllers)
+
+
+def _server(node: Mapping, namespace: str) -> Server:
+    port = node.dig("port", "number")
+    redirect = node.dig("tls", "httpsRedirect")
+    return Server(
+        node=node,
+        port=int_of(port) or 0,
+        protocol=(text_of(node.dig("port", "protocol")) or "").upper(),
+        tls_mode=text_of(node.dig("tls", "mode")) or "",
+        hosts=tuple(_server_host(item.text, namespace) for item in texts(node.get("hosts"))),
+        name=text_of(node.get("name")) or text_of(node.dig("port", "name")) or "",
+        https_redirect=isinstance(redirect, Scalar) and redirect.value is True,
+    )
+
+
+def _server_host(text: str, namespace: str) -> tuple[str, str]:
+    before, slash, host = text.partition("/")
+    if not slash:
+        return ("*", text)
+    return (namespace if before == "." else before or "*", host)
+
+
+def _listener(node: Mapping) -> Server:
+    return Server(
+        node=node,
+        port=int_of(node.get("port")) or 0,
+        protocol=(text_of(node.get("protocol")) or "").upper(),
+        tls_mode=text_of(node.dig("tls", "mode")) or "",
+        hosts=(("*", text_of(node.get("hostname")) or "*"),),
+        name=text_of(node.get("name")) or "",
+    )

@@ -16,15 +16,18 @@ def run(
     rules: Iterable[Rule],
     mesh: Any,
     options: Mapping[str, Mapping[str, Any]] | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> tuple[list[Finding], list[RunError]]:
     """Run the rules over one mesh; `options` are the user's per rule name, over the defaults."""
     findings: list[Finding] = []
     errors: list[RunError] = []
-    for rule in rules:
+    rules = tuple(rules)
+    for done, rule in enumerate(rules):
+        if progress:
+            progress(rule.name, done, len(rules))
         settings = {**rule.defaults, **((options or {}).get(rule.name, {}))}
         try:
-            for draft in check_of(rule)(mesh, settings):
-                findings.append(resolve(draft, rule.info, rule.fix))
+            findings.extend(resolve(draft, rule.info, rule.fix) for draft in check_of(rule)(mesh, settings))
         except RuleError as error:
             errors.append(RunError(str(error)))
         except Exception as error:  # a crash in one rule must not stop the others
@@ -34,14 +37,22 @@ def run(
 
 def check_of(rule: Rule) -> Check:
     """The function that a rule file names: ``mtls.permissive`` is `meshlint.checks.mtls.permissive`."""
-    name = rule.check.get("python")
-    if name is None:
-        raise RuleError(f"rule {rule.name}: check names no Python function")
+    if "builtin" in rule.check:
+        return _nothing
+    if "cel" in rule.check:
+        raise RuleError(f"rule {rule.name}: CEL expressions are not supported by this version of meshlint")
+    name = rule.check.get("python", "")
     module, _, function = name.rpartition(".")
     try:
-        return getattr(import_module(f"meshlint.checks.{module}"), function)  # type: ignore[no-any-return]
-    except (ImportError, AttributeError) as error:
-        raise RuleError(f"rule {rule.name}: there is no check named {name}") from error
+        check: Check = vars(import_module(f"meshlint.checks.{module}"))[function]
+    except (ImportError, KeyError) as error:
+        raise RuleError(f"rule {rule.name}: there is no check named {name!r}") from error
+    return check
+
+
+def _nothing(mesh: Any, options: Mapping[str, Any]) -> Iterator[Draft]:
+    """The pipeline itself speaks for this rule."""
+    return iter(())
 
 
 def _where(error: Exception) -> str:

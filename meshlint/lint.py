@@ -1,0 +1,138 @@
+"""The pipeline as one function: what is wrong with these manifests? (design section 3)
+
+load -> resources -> mesh -> rules -> findings -> suppress -> Report. The command line, the tests and
+editors call the same functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from meshlint.config import Config
+from meshlint.findings import Draft, Finding, Report, RunError, Skipped, resolve
+from meshlint.mesh.mesh import Mesh
+from meshlint.policy.names import Names
+from meshlint.policy.rules import Rule, RuleError, load_rule, load_rules
+from meshlint.policy.run import run
+from meshlint.policy.select import Selection
+from meshlint.resources import Resource, resources_of
+from meshlint.source.files import SourceFile
+from meshlint.source.load import Loaded, load
+from meshlint.suppress import Suppressor
+
+#: called with what is being done and how far it is: (step, done, total)
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(slots=True)
+class Linted:
+    """The report, and what it was made of."""
+
+    report: Report
+    mesh: Mesh
+    files: dict[str, SourceFile] = field(default_factory=dict)
+
+    def source(self, path: str) -> str | None:
+        """The text of an input, for reports that show it."""
+        file = self.files.get(path)
+        return file.text if file is not None else None
+
+
+def lint(
+    inputs: Sequence[str],
+    config: Config | None = None,
+    *,
+    stdin: bytes | None = None,
+    report_only: Iterable[str] | None = None,
+    progress: Progress | None = None,
+) -> Linted:
+    """Lint files, folders, globs and `-`. Raises RuleError when a rule file cannot be used."""
+    config = config or Config()
+    if progress:
+        progress("reading", 0, 1)
+    loaded = load(inputs, stdin=stdin, exclude=config.exclude, root=config.root)
+    return lint_loaded(loaded, config, report_only=report_only, progress=progress)
+
+
+def lint_loaded(
+    loaded: Loaded,
+    config: Config,
+    *,
+    rules: Mapping[str, Rule] | None = None,
+    report_only: Iterable[str] | None = None,
+    progress: Progress | None = None,
+) -> Linted:
+    """Lint what is read already; `rules` replace the built-in ones and those of the configuration."""
+    rules = rules if rules is not None else all_rules(config)
+    names = Names(rules)
+    selection = Selection.of(config, rules, names)
+    mesh = mesh_of(loaded, config)
+    found, errors = run(selection.rules, mesh, config.options, progress)
+    suppressor = Suppressor(loaded.files, mesh.scope.resources, names, config)
+    findings = suppressor.apply(found)
+    findings.extend(_own_findings(suppressor, selection))
+    findings = [shown for f in findings if (shown := selection.shown(f)) is not None]
+    if report_only is not None:
+        findings = _only(findings, frozenset(report_only))
+    report = Report(
+        findings=sorted(findings, key=lambda finding: finding.sort_key),
+        errors=[*(RunError(message, file) for file, message in loaded.errors), *errors],
+        skipped=[Skipped(file.path, file.skipped) for file in loaded.files if file.skipped],
+        files=len(loaded.files),
+        documents=sum(len(file.documents) for file in loaded.files),
+        resources=len(mesh.scope.resources),
+        rules={rule.name: rule.info for rule in selection.rules},
+    )
+    return Linted(report, mesh, {file.path: file for file in loaded.files})
+
+
+def mesh_of(loaded: Loaded, config: Config) -> Mesh:
+    """The model of everything that was read."""
+    namespace = config.default_namespace
+    resources: list[Resource] = []
+    for file in loaded.files:
+        if not file.skipped:
+            for document in file.documents:
+                resources.extend(resources_of(document, namespace))
+    settings = replace(config.settings, may_exist=loaded.may_exist, remainder=loaded.remainder)
+    return Mesh(resources, settings, loaded.files)
+
+
+def all_rules(config: Config) -> dict[str, Rule]:
+    """The built-in rules, and those that the configuration names."""
+    rules = load_rules()
+    for pattern in config.rule_files:
+        paths = sorted(Path(config.root or ".").glob(pattern))
+        if not paths:
+            raise RuleError(f"{config.origin('rules')}: no rule file matches {pattern!r}")
+        for path in paths:
+            rule = load_rule(path)
+            if rule.name in rules:
+                raise RuleError(f"{path}: there is a rule named {rule.name!r} already")
+            rules[rule.name] = rule
+    return rules
+
+
+def _own_findings(suppressor: Suppressor, selection: Selection) -> list[Finding]:
+    """Findings about suppressions themselves; they can be suppressed too, by a comment in the file."""
+    drafts: dict[str, Callable[[], list[Draft]]] = {
+        "unused-suppression": lambda: suppressor.unused(selection.names),
+        "unknown-rule": suppressor.unknown,
+    }
+    found = []
+    for rule in selection.rules:
+        draft = drafts.get(rule.check.get("builtin", ""))
+        if draft is not None:
+            found += [resolve(d, rule.info) for d in draft()]
+    return suppressor.apply(found) if found else found
+
+
+def _only(findings: list[Finding], files: frozenset[str]) -> list[Finding]:
+    """Findings whose primary or a related location is in one of the files (spec ecosystem d.1)."""
+    return [
+        finding
+        for finding in findings
+        if finding.location.file in files or any(r.location.file in files for r in finding.related)
+    ]

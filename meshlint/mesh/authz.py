@@ -1,13 +1,593 @@
-"""Which AuthorizationPolicies apply to a proxy, and what do they decide? (spec security 5)"""
+"""What does an AuthorizationPolicy say, and what do the attached ones decide for one request?
+
+Rules are three-valued (spec security 5.4): a predicate on something that the request leaves open is
+None, "maybe". Attachment is that of 4.1, the order of actions that of 5.2, shapes those of 5.3.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
+
+from meshlint.mesh.attachment import Attachments, Proxy, attachment_problem
+from meshlint.mesh.facts import all_of, any_of
+from meshlint.mesh.scope import ISTIO_SECURITY
+from meshlint.mesh.strings import glob, matches_string, matches_template
+from meshlint.resources import Place, Resource
+from meshlint.source.nodes import Mapping, Node, Scalar, Sequence, text_of, texts
+from meshlint.source.templates import is_placeholder
 
 if TYPE_CHECKING:
     from meshlint.mesh.mesh import Mesh
 
+SOURCE_FIELDS = (
+    "principals", "requestPrincipals", "namespaces", "ipBlocks",
+    "remoteIpBlocks", "serviceAccounts", "trustDomains",
+)  # fmt: skip
+OPERATION_FIELDS = ("hosts", "ports", "methods", "paths")
+#: fields and `when` keys that exist on HTTP only (spec security 5.4)
+HTTP_ONLY = frozenset({"requestPrincipals", "hosts", "methods", "paths"})
+#: fields and `when` keys that need the peer's mTLS identity
+IDENTITY = frozenset({"principals", "namespaces", "serviceAccounts", "trustDomains"})
+
+_CONDITIONS = {
+    "source.ip": "ipBlocks",
+    "remote.ip": "remoteIpBlocks",
+    "source.namespace": "namespaces",
+    "source.serviceAccount": "serviceAccounts",
+    "source.trustDomain": "trustDomains",
+    "source.principal": "principals",
+    "request.auth.principal": "requestPrincipals",
+    "destination.port": "ports",
+}
+_CONDITION_KEYS = frozenset(
+    {*_CONDITIONS, "request.auth.audiences", "request.auth.presenter", "destination.ip", "connection.sni"}
+)
+_TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
+_EVERY_ADDRESS = frozenset(("0.0.0.0/0", "::/0"))
+
+
+class Action(Enum):
+    ALLOW = "ALLOW"
+    DENY = "DENY"
+    AUDIT = "AUDIT"
+    CUSTOM = "CUSTOM"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Predicate:
+    """One field of a source or operation, or one `when` condition.
+
+    `field` is the name without `not`, for conditions that of the equal source field or the key
+    itself. `key` is the node of the (first) key, for conditions the whole condition.
+    """
+
+    field: str
+    values: tuple[Scalar, ...]
+    nots: tuple[Scalar, ...]
+    key: Node
+
+    @property
+    def http_only(self) -> bool:
+        return self.field in HTTP_ONLY or self.field.startswith("request.")
+
+    @property
+    def identity(self) -> bool:
+        return self.field in IDENTITY
+
+    @property
+    def request_identity(self) -> bool:
+        return self.field == "requestPrincipals" or self.field.startswith("request.auth.")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clause:
+    """A source or an operation: every predicate must hold. `node` is the list item."""
+
+    predicates: tuple[Predicate, ...]
+    node: Node
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rule:
+    """`sources` and `operations` are None where the clause is absent, which matches everything."""
+
+    node: Node
+    sources: tuple[Clause, ...] | None
+    operations: tuple[Clause, ...] | None
+    conditions: tuple[Predicate, ...]
+
+    @property
+    def predicates(self) -> Iterator[Predicate]:
+        for clause in (*(self.sources or ()), *(self.operations or ())):
+            yield from clause.predicates
+        yield from self.conditions
+
+    @property
+    def empty(self) -> bool:
+        return self.sources is None and self.operations is None and not self.conditions
+
+
+class Policy:
+    """An AuthorizationPolicy, typed."""
+
+    def __init__(self, resource: Resource, rules: tuple[Rule, ...] | None = None) -> None:
+        self.resource = resource
+        self.namespace = resource.ns
+        text = resource.text("spec", "action")
+        #: None where the action is templated or unknown to Istio
+        self.action = Action.ALLOW if text is None else Action.__members__.get(text)
+        self.templated = is_placeholder(text)
+        self.provider = resource.text("spec", "provider", "name") or ""
+        if rules is not None:
+            self.rules = rules
+
+    @cached_property
+    def rules(self) -> tuple[Rule, ...]:
+        node = self.resource.get("spec", "rules")
+        if not isinstance(node, Sequence):
+            return ()
+        return tuple(_rule(item) for item in node.items if isinstance(item, Mapping))
+
+    @cached_property
+    def dry_run(self) -> bool:
+        return self.resource.annotations.get("istio.io/dry-run") in _TRUE
+
+    @cached_property
+    def problem(self) -> str:
+        """Why the object is refused; '' if it is not (spec security 5.3, 5.4)."""
+        return next(_problems(self), "")
+
+    @property
+    def enforced(self) -> bool:
+        return not self.dry_run and not self.problem
+
+    @property
+    def place(self) -> Place:
+        """What makes it a policy of its kind: the action where written, else the rules or the spec."""
+        if self.resource.get("spec", "action") is not None:
+            return self.resource.place_at("spec", "action")
+        if self.resource.get("spec", "rules") is not None:
+            return self.resource.place_at("spec", "rules", part="key")
+        return self.resource.place_at("spec", part="key")
+
+    def keep(self, rules: Iterable[Rule]) -> Policy:
+        """The same policy with some of its rules."""
+        return Policy(self.resource, tuple(rules))
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The caller at the other end of the connection; None is unknown, `mtls` False is plain text."""
+
+    mtls: bool | None = None
+    trust_domain: str | None = None
+    namespace: str | None = None
+    service_account: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A valid token. `issuer` and `subject` None: any; `audiences` empty: any."""
+
+    issuer: str | None = None
+    subject: str | None = None
+    audiences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as one proxy sees it; None is unknown. `http` False: an opaque TCP connection."""
+
+    host: str | None = None
+    path: str | None = None
+    method: str | None = None
+    port: int | None = None
+    token: Token | None = None
+    peer: Peer = field(default_factory=Peer)
+    http: bool = True
+    #: the mesh's trust domain and its aliases; `cluster.local` always stands for them
+    trust_domains: frozenset[str] = frozenset({"cluster.local"})
+
+
+class Outcome(Enum):
+    ALLOWED = "allowed"
+    DENIED = "denied"
+    EXTERNAL = "external"  #: an external authorizer decides
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`because` holds what decided: the rule that let through or denied, or the ALLOW policies none
+    of whose rules matched; empty where no policy applies. `certain` False: only possibly so.
+    """
+
+    outcome: Outcome
+    because: tuple[Place, ...] = ()
+    certain: bool = True
+
 
 class Authz:
+    """The AuthorizationPolicies of a scope."""
+
     def __init__(self, mesh: Mesh) -> None:
         self.mesh = mesh
+        self.policies = [Policy(r) for r in mesh.scope.of(ISTIO_SECURITY, "AuthorizationPolicy")]
+        self._by_resource = {id(p.resource): p for p in self.policies}
+
+    @cached_property
+    def attachments(self) -> Attachments:
+        return Attachments(self.mesh, [p.resource for p in self.policies])
+
+    def of(self, proxy: Proxy) -> list[Policy]:
+        """All policies that attach to a proxy, those without effect included."""
+        return [self._by_resource[id(r)] for r in self.attachments.of(proxy).policies]
+
+    def maybe_of(self, proxy: Proxy) -> list[Policy]:
+        """Policies that may attach, depending on labels that the input does not show."""
+        return [self._by_resource[id(r)] for r in self.attachments.of(proxy).maybe]
+
+    def enforced_at(self, proxy: Proxy) -> list[Policy]:
+        return [p for p in self.of(proxy) if p.enforced]
+
+    def policy(self, resource: Resource) -> Policy:
+        return self._by_resource[id(resource)]
+
+    def provider_known(self, policy: Policy) -> bool | None:
+        """Does the mesh have the external authorizer that a CUSTOM policy names? (5.7)"""
+        if is_placeholder(policy.provider):
+            return None
+        providers = self.mesh.config.extension_providers
+        if not providers.known:
+            return None
+        kind = providers.value.get(policy.provider)
+        if kind is None:
+            return False if providers.certain else None
+        return kind.startswith("envoyExtAuthz")
+
+    def decide(self, policies: Iterable[Policy], request: Request) -> Decision:
+        """What enforced policies of one proxy decide for a request (5.2)."""
+        return decide(policies, request, self.provider_known)
+
+
+def decide(policies: Iterable[Policy], request: Request, provider_known: object = None) -> Decision:
+    """DENY, then ALLOW, and CUSTOM for what both let through: a request passes only if all agree."""
+    by_action: dict[Action | None, list[Policy]] = {}
+    for policy in policies:
+        by_action.setdefault(policy.action, []).append(policy)
+    custom = _custom(by_action.get(Action.CUSTOM, []), request, provider_known)
+    if custom is not None and custom.outcome is Outcome.DENIED and custom.certain:
+        return custom
+    denied = _denied(by_action.get(Action.DENY, []), request)
+    if denied is not None and denied.certain:
+        return denied
+    allowed = _allowed(by_action.get(Action.ALLOW, []), request)
+    if allowed.outcome is Outcome.DENIED:
+        return allowed
+    if custom is not None and custom.certain:
+        return custom
+    doubtful = denied is not None or custom is not None or None in by_action
+    return replace(allowed, certain=False) if doubtful else allowed
+
+
+def _custom(policies: list[Policy], request: Request, provider_known: object) -> Decision | None:
+    doubtful: Decision | None = None
+    for policy in policies:
+        known = provider_known(policy) if callable(provider_known) else None
+        outcome = Outcome.DENIED if known is False else Outcome.EXTERNAL
+        for rule in policy.rules:
+            answer = rule_matches(rule, request, policy)
+            if answer:
+                return Decision(outcome, (policy.resource.place(rule.node),))
+            if answer is None:
+                doubtful = Decision(outcome, (policy.resource.place(rule.node),), certain=False)
+    return doubtful
+
+
+def _denied(policies: list[Policy], request: Request) -> Decision | None:
+    doubtful: Decision | None = None
+    for policy in policies:
+        for rule in policy.rules:
+            answer = rule_matches(rule, request, policy)
+            if answer:
+                return Decision(Outcome.DENIED, (policy.resource.place(rule.node),))
+            if answer is None:
+                doubtful = Decision(Outcome.DENIED, (policy.resource.place(rule.node),), certain=False)
+    return doubtful
+
+
+def _allowed(policies: list[Policy], request: Request) -> Decision:
+    if not policies:
+        return Decision(Outcome.ALLOWED)
+    possible: Place | None = None
+    for policy in policies:
+        for rule in policy.rules:
+            answer = rule_matches(rule, request, policy)
+            if answer:
+                return Decision(Outcome.ALLOWED, (policy.resource.place(rule.node),))
+            if answer is None and possible is None:
+                possible = policy.resource.place(rule.node)
+    if possible is not None:
+        return Decision(Outcome.ALLOWED, (possible,), certain=False)
+    return Decision(Outcome.DENIED, tuple(p.place for p in policies))
+
+
+def rule_matches(rule: Rule, request: Request, policy: Policy) -> bool | None:
+    """Does a rule match a request? On TCP the HTTP-only fields count as in spec security 5.5."""
+    if not request.http and policy.action is Action.ALLOW and any(p.http_only for p in rule.predicates):
+        return False
+    return all_of(
+        _clause_matches(rule.sources, request, policy),
+        _clause_matches(rule.operations, request, policy),
+        *(_holds(c, request, policy) for c in rule.conditions),
+    )
+
+
+def _clause_matches(clauses: tuple[Clause, ...] | None, request: Request, policy: Policy) -> bool | None:
+    if clauses is None:
+        return True
+    return any_of(*(all_of(*(_holds(p, request, policy) for p in c.predicates)) for c in clauses))
+
+
+def _holds(predicate: Predicate, request: Request, policy: Policy) -> bool | None:
+    if predicate.http_only and not request.http:
+        return True
+    positive: bool | None = True
+    if predicate.values:
+        positive = any_of(
+            *(_value_matches(predicate.field, v.text, request, policy) for v in predicate.values)
+        )
+    if positive is False or not predicate.nots:
+        return positive
+    negative = any_of(*(_value_matches(predicate.field, v.text, request, policy) for v in predicate.nots))
+    return all_of(positive, None if negative is None else not negative)
+
+
+def _value_matches(name: str, value: str, request: Request, policy: Policy) -> bool | None:
+    if is_placeholder(value):
+        return None
+    match name:
+        case "requestPrincipals":
+            return _request_principal(value, request.token)
+        case "principals":
+            return _principal(value, request)
+        case "namespaces" | "serviceAccounts" | "trustDomains":
+            return _peer_part(name, value, request.peer, policy.namespace)
+        case "ipBlocks" | "remoteIpBlocks":
+            return True if value in _EVERY_ADDRESS else None
+        case "ports":
+            return None if request.port is None else value == str(request.port)
+        case "hosts":
+            return None if request.host is None else matches_string(value.lower(), request.host.lower())
+        case "methods":
+            return None if request.method is None else matches_string(value, request.method)
+        case "paths":
+            return None if request.path is None else matches_path(value, request.path)
+    return _condition(name, value, request.token)
+
+
+def matches_path(value: str, path: str) -> bool:
+    """A value of `paths` against a path without query string."""
+    return matches_template(value, path) if "{" in value else matches_string(value, path)
+
+
+def _condition(key: str, value: str, token: Token | None) -> bool | None:
+    if not key.startswith("request.auth."):
+        return None
+    if token is None:
+        return False
+    if key == "request.auth.audiences" and token.audiences:
+        return any(matches_string(value, audience) for audience in token.audiences)
+    if key == "request.auth.claims[iss]" and token.issuer is not None:
+        return matches_string(value, token.issuer)
+    return None
+
+
+def request_principal_parts(value: str) -> tuple[str, str]:
+    """Patterns of `iss` and `sub` that a value of requestPrincipals asks for (spec security 4.4).
+
+    A part `*` is "present"; one starting or ending with `*` is a suffix or a prefix. A literal that
+    no token can hold, such as an empty `sub`, stays as it is.
+    """
+    issuer, slash, subject = value.rpartition("/")
+    if value == "*":
+        return "*", "*"
+    if value.startswith("*"):
+        return (issuer, "=" + subject) if slash else ("*", value)
+    if value.endswith("*"):
+        return ("=" + issuer, subject) if slash else (value, "*")
+    return ("=" + issuer, "=" + subject) if slash else ("=" + value, "=")
+
+
+def never_a_request_principal(value: str) -> bool:
+    """Can no token have this request principal?"""
+    issuer, subject = request_principal_parts(value)
+    return subject in ("=", "=*") or issuer in ("=https:/", "=http:/", "=https:", "=http:", "=")
+
+
+def _request_principal(value: str, token: Token | None) -> bool | None:
+    if token is None or never_a_request_principal(value):
+        return False
+    issuer, subject = request_principal_parts(value)
+    return all_of(_part(issuer, token.issuer), _part(subject, token.subject))
+
+
+def _part(pattern: str, text: str | None) -> bool | None:
+    if pattern == "*":
+        return True
+    if text is None:
+        return None
+    return text == pattern[1:] if pattern.startswith("=") else matches_string(pattern, text)
+
+
+def _principal(value: str, request: Request) -> bool | None:
+    peer = request.peer
+    if peer.mtls is False or value.startswith("spiffe://"):
+        return False
+    if value == "*":
+        return peer.mtls
+    parts = value.split("/")
+    literal = "*" not in (value[0], value[-1])
+    if literal and (len(parts) != 5 or parts[1] != "ns" or parts[3] != "sa"):
+        return False
+    known = (peer.trust_domain, peer.namespace, peer.service_account)
+    if literal and any(
+        k is not None and k != p for k, p in zip(known[1:], (parts[2], parts[4]), strict=True)
+    ):
+        return False
+    if None in known:
+        return None
+    rest = f"/ns/{peer.namespace}/sa/{peer.service_account}"
+    matched = any(matches_string(v, f"{peer.trust_domain}{rest}") for v in _aliases(value, request))
+    return all_of(peer.mtls, matched)
+
+
+def _aliases(value: str, request: Request) -> Iterable[str]:
+    """A principal under the mesh's trust domains, if its own is one of them."""
+    domain, slash, rest = value.partition("/")
+    own = request.trust_domains | {"cluster.local"}
+    if slash and domain != "*" and domain.lstrip("*") in own and value.count("/") == 4:
+        return [f"{d}/{rest}" for d in own]
+    return [value]
+
+
+def _peer_part(name: str, value: str, peer: Peer, policy_namespace: str) -> bool | None:
+    if peer.mtls is False:
+        return False
+    if name == "namespaces":
+        matched = None if peer.namespace is None else glob(value, peer.namespace)
+    elif name == "trustDomains":
+        matched = None if peer.trust_domain is None else matches_string(value, peer.trust_domain)
+    else:
+        namespace, slash, account = value.rpartition("/")
+        wanted = (namespace if slash else policy_namespace, account)
+        known = (peer.namespace, peer.service_account)
+        matched = all_of(*(None if k is None else k == w for k, w in zip(known, wanted, strict=True)))
+    return all_of(peer.mtls, matched)
+
+
+def _rule(node: Mapping) -> Rule:
+    return Rule(
+        node,
+        _clauses(node.get("from"), "source", SOURCE_FIELDS),
+        _clauses(node.get("to"), "operation", OPERATION_FIELDS),
+        tuple(_when(node.get("when"))),
+    )
+
+
+def _clauses(node: Node | None, wrapper: str, fields: tuple[str, ...]) -> tuple[Clause, ...] | None:
+    """None for an absent or empty list, which matches everything (spec security 5.3)."""
+    if not isinstance(node, Sequence) or not node.items:
+        return None
+    found = []
+    for item in node.items:
+        inner = item.get(wrapper) if isinstance(item, Mapping) else None
+        predicates = tuple(_predicates(inner, fields)) if isinstance(inner, Mapping) else ()
+        found.append(Clause(predicates, item))
+    return tuple(found)
+
+
+def _predicates(node: Mapping, fields: tuple[str, ...]) -> Iterator[Predicate]:
+    index = node.index
+    for name in fields:
+        negated = f"not{name[0].upper()}{name[1:]}"
+        pair, not_pair = index.get(name), index.get(negated)
+        if pair is None and not_pair is None:
+            continue
+        values = tuple(texts(pair[1])) if pair else ()
+        nots = tuple(texts(not_pair[1])) if not_pair else ()
+        if values or nots:
+            keys = [p[0] for p, given in ((pair, values), (not_pair, nots)) if p and given]
+            yield Predicate(name, values, nots, keys[0])
+
+
+def _when(node: Node | None) -> Iterator[Predicate]:
+    if not isinstance(node, Sequence):
+        return
+    for item in node.items:
+        if isinstance(item, Mapping):
+            key = text_of(item.get("key")) or ""
+            values, nots = texts(item.get("values")), texts(item.get("notValues"))
+            yield Predicate(_CONDITIONS.get(key, key), tuple(values), tuple(nots), item)
+
+
+def _problems(policy: Policy) -> Iterator[str]:
+    resource = policy.resource
+    if policy.action is None and not policy.templated:
+        yield f"action {resource.text('spec', 'action')} is none of ALLOW, DENY, AUDIT, CUSTOM"
+    problem = attachment_problem(resource)
+    if problem:
+        yield problem
+    rules = resource.get("spec", "rules")
+    given = isinstance(rules, Sequence) and bool(rules.items)
+    if policy.action in (Action.DENY, Action.CUSTOM) and not given:
+        yield f"{policy.action.value} needs rules"
+    if isinstance(rules, Sequence) and any(not isinstance(i, Mapping) for i in rules.items):
+        yield "a rule must be an object"
+    custom = policy.action is Action.CUSTOM
+    if custom and not policy.provider:
+        yield "CUSTOM needs provider.name"
+    if policy.action is not None and not custom and resource.mapping("spec", "provider") is not None:
+        yield "provider is only for CUSTOM"
+    for rule in policy.rules:
+        yield from _rule_problems(rule, custom)
+
+
+def _rule_problems(rule: Rule, custom: bool) -> Iterator[str]:
+    for clause in (*(rule.sources or ()), *(rule.operations or ())):
+        if not clause.predicates:
+            yield "a source or an operation must not be empty"
+        yield from _clause_problems(clause)
+    for condition in rule.conditions:
+        if not condition_key_known(condition.field):
+            yield f"when has no key {condition.field or '(empty)'}"
+        elif not condition.values and not condition.nots:
+            yield "a condition needs values or notValues"
+    if custom:
+        for predicate in rule.predicates:
+            if predicate.identity or predicate.request_identity:
+                yield f"CUSTOM cannot use {predicate.field}"
+
+
+def condition_key_known(name: str) -> bool:
+    if name in _CONDITION_KEYS or name in _CONDITIONS.values() or is_placeholder(name):
+        return True
+    prefixes = ("request.headers[", "request.auth.claims[", "experimental.envoy.filters.")
+    return name.startswith(prefixes) and name.endswith("]")
+
+
+def _clause_problems(clause: Clause) -> Iterator[str]:
+    names = {p.field for p in clause.predicates}
+    if "serviceAccounts" in names and names & {"principals", "namespaces"}:
+        yield "serviceAccounts cannot be used together with principals or namespaces"
+    for predicate in clause.predicates:
+        for value in (*predicate.values, *predicate.nots):
+            if predicate.field == "ports" and not _is_port(value):
+                yield f"port {value.text} must be a quoted number from 0 to 65535"
+            elif predicate.field == "paths" and "{" in value.text and not _is_template(value.text):
+                yield f"path template {value.text} is malformed"
+
+
+def _is_port(value: Scalar) -> bool:
+    if is_placeholder(value.text):
+        return True
+    return value.string is not None and value.text.isdigit() and int(value.text) <= 65535
+
+
+@lru_cache(maxsize=4096)
+def _is_template(path: str) -> bool:
+    """`{*}` and `{**}` are whole segments, and `{**}` is the last operator."""
+    if is_placeholder(path):
+        return True
+    seen_any = False
+    for segment in path.split("/"):
+        if segment in ("{*}", "{**}"):
+            if seen_any:
+                return False
+            seen_any = segment == "{**}"
+        elif any(c in segment for c in "{}*"):
+            return False
+    return True

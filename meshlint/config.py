@@ -7,13 +7,13 @@ it, and every complaint names file, line, what was found and what was expected.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from meshlint.mesh.scope import Settings
+from meshlint.policy.rules import schemas_directory
 
 FILE_NAMES = (".meshlint.yaml", ".meshlint.yml")
 DEFAULT_ORIGIN = "default"
@@ -145,15 +145,9 @@ def load_config(path: Path) -> Config:
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of the configuration file."""
-    path = Path(__file__).parent / "data" / "schemas" / "config.schema.json"
-    if not path.is_file():
-        path = Path(__file__).parent.parent / "schemas" / "config.schema.json"
-    loaded: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    text = (schemas_directory() / "config.schema.json").read_text("utf-8")
+    loaded: dict[str, Any] = json.loads(text)
     return loaded
-
-
-def shown_path(path: Path) -> str:
-    return os.path.relpath(path).replace(os.sep, "/")
 
 
 def _path_rules(entries: Mapping[str, Mapping[str, Any]]) -> Iterator[PathRules]:

@@ -13,8 +13,9 @@ from pathlib import Path
 from meshlint.config import Config
 from meshlint.findings import Draft, Finding, Report, RunError, Skipped, resolve
 from meshlint.mesh.mesh import Mesh
+from meshlint.policy.index import built_in_rules
 from meshlint.policy.names import Names
-from meshlint.policy.rules import Rule, RuleError, load_rule, load_rules
+from meshlint.policy.rules import Rule, RuleError, load_rule
 from meshlint.policy.run import run
 from meshlint.policy.select import Selection
 from meshlint.resources import Resource, resources_of
@@ -102,7 +103,7 @@ def mesh_of(loaded: Loaded, config: Config) -> Mesh:
 
 def all_rules(config: Config) -> dict[str, Rule]:
     """The built-in rules, and those that the configuration names."""
-    rules = load_rules()
+    rules = built_in_rules()
     for pattern in config.rule_files:
         paths = sorted(Path(config.root or ".").glob(pattern))
         if not paths:

@@ -1,16 +1,17 @@
 """Rule files -> Rule. Built-in rules and users' rules go through the same loader.
 
-The fields are described by `schemas/rule.schema.json`. Nothing here knows what a mesh is.
+The fields are described by `schemas/rule.schema.json`. Nothing here knows what a mesh is. A normal
+run reads the built-in rules from `rules/index.json` (`meshlint.policy.index`); only `explain`, `test`
+and the tests need whole files.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from meshlint.findings import Fix, RuleInfo
 
@@ -62,7 +63,7 @@ def rules_directory() -> Path:
 
 
 def load_rules(directory: Path | None = None) -> dict[str, Rule]:
-    """All rules of a directory by name, sorted; built-in ones by default."""
+    """All rules of a directory by name, sorted by file, with examples; built-in ones by default."""
     root = directory or rules_directory()
     rules = {}
     for path in sorted(root.rglob("*.yaml")):
@@ -72,16 +73,51 @@ def load_rules(directory: Path | None = None) -> dict[str, Rule]:
 
 
 def load_rule(path: Path) -> Rule:
+    """Read one rule file. Raises RuleError."""
+    return rule_from(read_rule(path))
+
+
+def read_rule(path: Path) -> dict[str, Any]:
+    """One rule file as plain data; what is wrong with its shape is said with line and column."""
+    from meshlint.policy.shape import complaints
+    from meshlint.source.decode import DecodeError, decode
+    from meshlint.source.discover import shown
+    from meshlint.source.nodes import Mapping, Scalar
+    from meshlint.source.parse import parse
+
+    name = shown(str(path))
     try:
-        data = yaml.load(path.read_text("utf-8"), Loader=yaml.CSafeLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RuleError(f"{path}: {error}") from error
-    if not isinstance(data, dict):
-        raise RuleError(f"{path}: expected a mapping with the fields of a rule")
-    try:
-        return rule_from(data)
-    except KeyError as error:
-        raise RuleError(f"{path}: the field {error} is missing") from error
+        text, _ = decode(path.read_bytes())
+    except (OSError, DecodeError) as error:
+        raise RuleError(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    file = parse(name, text)
+    root = file.documents[0].root if file.documents else None
+    check = root.dig("check", "cel") if isinstance(root, Mapping) else None
+    if isinstance(check, Scalar):
+        line, column = file.position(check.start)
+        raise RuleError(
+            f"{name}:{line}:{column}: check.cel: this version of meshlint does not run CEL, expected 'python'"
+        )
+    wrong = list(complaints(file, schema()))
+    if wrong:
+        raise RuleError("\n".join(wrong))
+    if not isinstance(root, Mapping):
+        raise RuleError(f"{name}: found no document, expected the fields of a rule")
+    plain = root.plain()
+    assert isinstance(plain, dict)  # noqa: S101
+    return plain
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of rule files."""
+    loaded: dict[str, Any] = json.loads((schemas_directory() / "rule.schema.json").read_text("utf-8"))
+    return loaded
+
+
+def schemas_directory() -> Path:
+    """Where the JSON Schemas are: inside the installed package, or at the top of the repository."""
+    packaged = Path(__file__).parent.parent / "data" / "schemas"
+    return packaged if packaged.is_dir() else Path(__file__).parent.parent.parent / "schemas"
 
 
 def rule_from(data: dict[str, Any]) -> Rule:

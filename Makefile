@@ -5,7 +5,7 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test clean
+.PHONY: demo test generate clean
 
 demo: $(VENV)/.ready
 	@echo "+ meshlint examples"
@@ -23,6 +23,10 @@ $(VENV)/.ready: pyproject.toml tools/setup
 $(VENV)/.ready-for-tests: pyproject.toml tools/setup
 	tools/setup $(VENV) '.[dev]'
 	@touch $(VENV)/.ready $@
+
+# every tool writes files that are made from others; with --check it only says whether they are stale
+generate: $(VENV)/.ready-for-tests
+	@for tool in tools/*.py; do echo "+ $$tool"; $(BIN)/python $$tool || exit; done
 
 clean:
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,6 +1,8 @@
 """Which pods does the input make, with which labels, ports and containers? (spec security 1.1)
 
-A Workload is a pod template together with the object that holds it.
+A Workload is a pod template together with the object that holds it. An Argo Rollout that borrows the
+template of another object adds no workload of its own where that object is one; a PodTemplate
+becomes a workload by being borrowed.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from meshlint.mesh.scope import Scope
-from meshlint.resources import Resource
+from meshlint.resources import Place, Resource
 from meshlint.source.nodes import Mapping, Node, Scalar, int_of, mappings, string_map, text_of
 
 #: (group, kind) -> path of the object that has the pod's `metadata` and `spec`
@@ -48,6 +50,11 @@ RUN_TIME_LABELS = frozenset(
     }
 )
 
+#: values of the labels that tell Istio's own components
+_CONTROL_PLANE = frozenset(
+    {"istiod", "pilot", "ztunnel", "istio-cni-node", "istio-cni", "istio-operator", "sidecar-injector"}
+)
+
 
 @dataclass(frozen=True, slots=True)
 class ContainerPort:
@@ -60,11 +67,15 @@ class ContainerPort:
 
 
 class Workload:
-    """A pod template: `resource` holds it, `template` is the node with the pod's metadata and spec."""
+    """A pod template: `resource` holds it, `template` is the node with the pod's metadata and spec.
 
-    def __init__(self, resource: Resource, template: Mapping) -> None:
+    `path` leads from the resource to the template.
+    """
+
+    def __init__(self, resource: Resource, template: Mapping, path: tuple[str, ...] = ()) -> None:
         self.resource = resource
         self.template = template
+        self.path = path
         self.namespace = resource.ns
         self.name = resource.name
         self.kind = resource.kind
@@ -85,6 +96,26 @@ class Workload:
     @cached_property
     def annotations(self) -> dict[str, str]:
         return string_map(self.pod_metadata.get("annotations")) if self.pod_metadata else {}
+
+    def pod_place(self, *path: str | int, part: str = "value") -> Place:
+        """The place at a path of the pod template, or of the deepest part of it that exists."""
+        return self.resource.place_at(*self.path, *path, part=part)
+
+    @property
+    def partial(self) -> bool:
+        """Without containers it is a patch of another manifest, not a whole pod template."""
+        return not self.app_containers
+
+    @cached_property
+    def control_plane(self) -> bool:
+        """Is it a part of Istio itself: istiod, the CNI agent, ztunnel, the operator?"""
+        labels = self.labels
+        return (
+            labels.get("istio") in _CONTROL_PLANE
+            or labels.get("app") in _CONTROL_PLANE
+            or labels.get("k8s-app") in _CONTROL_PLANE
+            or labels.get("app.kubernetes.io/name") in _CONTROL_PLANE
+        )
 
     def label_node(self, key: str) -> Node | None:
         return self.pod_metadata.dig("labels", key) if self.pod_metadata else None
@@ -194,4 +225,19 @@ def _workloads(scope: Scope) -> Iterable[Workload]:
             continue
         template = resource.root.dig(*path)
         if isinstance(template, Mapping):
-            yield Workload(resource, template)
+            yield Workload(resource, template, path)
+    borrowed: set[int] = set()
+    for rollout in scope.of("argoproj.io", "Rollout"):
+        for source in _borrowed_from(rollout, scope):
+            template = source.root.get("template")
+            if isinstance(template, Mapping) and id(source) not in borrowed:
+                borrowed.add(id(source))
+                yield Workload(source, template, ("template",))
+
+
+def _borrowed_from(rollout: Resource, scope: Scope) -> list[Resource]:
+    """The PodTemplates that a Rollout names; a Deployment or ReplicaSet is a workload already."""
+    reference = rollout.mapping("spec", "workloadRef")
+    if reference is None or text_of(reference.get("kind")) != "PodTemplate":
+        return []
+    return scope.find("", "PodTemplate", rollout.ns, text_of(reference.get("name")) or "")

@@ -1,0 +1,171 @@
+"""Which annotations does Istio know, on what may they sit, and which values do they take?
+
+Spec istioctl-analyze appendix A and B; security 1.6. An annotation of a pod with a refused value keeps
+the pod from being created, since the injector answers with an error.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from ipaddress import ip_network
+
+from meshlint.source.parse import parse
+
+_SIDECAR = "sidecar.istio.io/"
+_TRAFFIC = "traffic.sidecar.istio.io/"
+_READINESS = "readiness.status.sidecar.istio.io/"
+
+#: annotations that mean something on pods only
+POD_ANNOTATIONS = frozenset(
+    {
+        "ambient.istio.io/bypass-inbound-capture",
+        "ambient.istio.io/dns-capture",
+        "ambient.istio.io/redirection",
+        "inject.istio.io/templates",
+        "istio.io/reroute-virtual-interfaces",
+        "prometheus.istio.io/merge-metrics",
+        "proxy.istio.io/config",
+        "proxy.istio.io/overrides",
+        "status.sidecar.istio.io/port",
+        *(
+            _READINESS + name
+            for name in (
+                "applicationPorts", "failureThreshold", "initialDelaySeconds", "periodSeconds",
+            )
+        ),
+        *(
+            _SIDECAR + name
+            for name in (
+                "agentLogLevel", "bootstrapOverride", "componentLogLevel", "discoveryAddress",
+                "extraStatTags", "inject", "interceptionMode", "logLevel", "nativeSidecar", "proxyCPU",
+                "proxyCPULimit", "proxyImage", "proxyImageType", "proxyMemory", "proxyMemoryLimit",
+                "rewriteAppHTTPProbers", "statsCompression", "statsEvictionInterval",
+                "statsFlushInterval", "statsHistogramBins", "statsHistogramBuckets",
+                "statsInclusionPrefixes", "statsInclusionRegexps", "statsInclusionSuffixes",
+                "userVolume", "userVolumeMount",
+            )
+        ),
+        *(
+            _TRAFFIC + name
+            for name in (
+                "excludeInboundPorts", "excludeInterfaces", "excludeOutboundIPRanges",
+                "excludeOutboundPorts", "includeInboundPorts", "includeOutboundIPRanges",
+                "includeOutboundPorts", "kubevirtInterfaces",
+            )
+        ),
+    }
+)  # fmt: skip
+
+#: deprecated annotations of pods -> what to use
+DEPRECATED = {
+    "sidecar.istio.io/inject": "the pod label of the same name",
+    "sidecar.istio.io/discoveryAddress": "discoveryAddress in proxy.istio.io/config",
+    "sidecar.istio.io/extraStatTags": "extraStatTags in proxy.istio.io/config or a Telemetry",
+    "sidecar.istio.io/statsCompression": "the statsCompression setting of the proxy",
+    "sidecar.istio.io/statsInclusionPrefixes": "proxyStatsMatcher in proxy.istio.io/config",
+    "sidecar.istio.io/statsInclusionRegexps": "proxyStatsMatcher in proxy.istio.io/config",
+    "sidecar.istio.io/statsInclusionSuffixes": "proxyStatsMatcher in proxy.istio.io/config",
+    "traffic.sidecar.istio.io/kubevirtInterfaces": "istio.io/reroute-virtual-interfaces",
+}
+
+_GO_BOOLEANS = frozenset(
+    ("1", "t", "T", "true", "TRUE", "True", "0", "f", "F", "false", "FALSE", "False")
+)  # fmt: skip
+_QUANTITY = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?$")
+
+
+def refusal(key: str, value: str) -> str | None:
+    """What the injector would have accepted for the annotation, if it refuses the value."""
+    check = _VALIDATORS.get(key)
+    return check(value) if check is not None else None
+
+
+def _one_of(*accepted: str) -> Callable[[str], str | None]:
+    return lambda value: None if value in accepted else f"one of {', '.join(accepted)}"
+
+
+def _unsigned(bits: int) -> Callable[[str], str | None]:
+    limit = 2**bits
+
+    def check(value: str) -> str | None:
+        fits = value.isascii() and value.isdigit() and int(value) < limit
+        return None if fits else f"a number from 0 to {limit - 1}"
+
+    return check
+
+
+def _cidrs(star: bool) -> Callable[[str], str | None]:
+    def check(value: str) -> str | None:
+        if value == "" or (star and value == "*"):
+            return None
+        if all(_is_cidr(part) for part in value.split(",")):
+            return None
+        return "a comma list of CIDR ranges without blanks, such as 10.0.0.0/8"
+
+    return check
+
+
+def _is_cidr(text: str) -> bool:
+    address, slash, bits = text.partition("/")
+    if not slash or not bits.isdigit() or text != text.strip():
+        return False
+    try:
+        ip_network(f"{address}/{bits}", strict=False)
+    except ValueError:
+        return False
+    return True
+
+
+def _ports(star: bool) -> Callable[[str], str | None]:
+    def check(value: str) -> str | None:
+        if value.strip() == "" or (star and value == "*"):
+            return None
+        fits = all(_is_port(part.strip()) for part in value.split(","))
+        return None if fits else "a comma list of ports from 0 to 65535"
+
+    return check
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and int(text) < 65536
+
+
+def _interfaces(value: str) -> str | None:
+    fits = value == "" or all(0 < len(part.strip()) <= 15 for part in value.split(","))
+    return None if fits else "a comma list of interface names of at most 15 characters"
+
+
+def _boolean(value: str) -> str | None:
+    return None if value in _GO_BOOLEANS else "true or false"
+
+
+def _quantity(value: str) -> str | None:
+    return None if _QUANTITY.match(value) else "a quantity such as 100m or 128Mi"
+
+
+def _proxy_config(value: str) -> str | None:
+    return "YAML of a ProxyConfig" if parse("proxy.istio.io/config", value).problems else None
+
+
+_VALIDATORS: dict[str, Callable[[str], str | None]] = {
+    _SIDECAR + "interceptionMode": _one_of("REDIRECT", "TPROXY", "NONE"),
+    "status.sidecar.istio.io/port": _unsigned(16),
+    _READINESS + "initialDelaySeconds": _unsigned(32),
+    _READINESS + "periodSeconds": _unsigned(32),
+    _READINESS + "failureThreshold": _unsigned(32),
+    _TRAFFIC + "includeOutboundIPRanges": _cidrs(star=True),
+    _TRAFFIC + "excludeOutboundIPRanges": _cidrs(star=False),
+    _TRAFFIC + "includeInboundPorts": _ports(star=True),
+    _TRAFFIC + "excludeInboundPorts": _ports(star=False),
+    _TRAFFIC + "excludeOutboundPorts": _ports(star=False),
+    _TRAFFIC + "excludeInterfaces": _interfaces,
+    _TRAFFIC + "kubevirtInterfaces": _interfaces,
+    "istio.io/reroute-virtual-interfaces": _interfaces,
+    "prometheus.istio.io/merge-metrics": _boolean,
+    "proxy.istio.io/config": _proxy_config,
+    _SIDECAR + "proxyCPU": _quantity,
+    _SIDECAR + "proxyMemory": _quantity,
+    _SIDECAR + "proxyCPULimit": _quantity,
+    _SIDECAR + "proxyMemoryLimit": _quantity,
+}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from meshlint.mesh.facts import Fact
-from meshlint.mesh.hosts import DEFAULT_DOMAIN, HostIndex, resolve
+from meshlint.mesh.hosts import HostIndex, resolve
 from meshlint.mesh.scope import ISTIO_NETWORKING
 from meshlint.source.nodes import Mapping, Node, Scalar, int_of, mappings, string_map, text_of, texts
 
@@ -93,7 +93,7 @@ class Service:
 class Registry:
     def __init__(self, mesh: Mesh) -> None:
         self.mesh = mesh
-        self.domain: str = getattr(mesh.config, "domain_suffix", DEFAULT_DOMAIN)
+        self.domain: str = mesh.config.domain_suffix
         self.services: list[Service] = [*self._kubernetes(), *self._service_entries()]
         self._hosts: HostIndex[Service] = HostIndex()
         for service in self.services:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from meshlint.mesh.hosts import HostIndex, intersect
-from meshlint.mesh.registry import HTTP_LIKE
 from meshlint.mesh.scope import GATEWAY_API, ISTIO_NETWORKING, KYMA_GATEWAY
 from meshlint.resources import Place
 from meshlint.source.nodes import (
@@ -196,6 +195,24 @@ class Routes:
     def in_mesh(self, host: str) -> list[Route]:
         """Rules that decide what happens when a client in the mesh calls a host: the most specific."""
         return self._index.by_mesh_host.best(host)
+
+    def unused_http(self, route: Route) -> bool:
+        """Is it certain that no client uses the HTTP rule, as its hosts have opaque ports only?
+
+        Gateways route HTTP to whatever the rule names; only in the mesh does the port decide (1.7).
+        """
+        binding = route.binding
+        if not binding.mesh_hosts or binding.gateways or binding.missing or route.api != "VirtualService":
+            return False
+        return all(self._opaque(host) for host in binding.mesh_hosts)
+
+    def served_by_istio(self, route: Route) -> bool:
+        """Is it certain that a proxy of Istio reads it? The Gateway API has other implementations."""
+        return route.mesh or any(gateway.istio for gateway in route.binding.gateways)
+
+    def _opaque(self, host: str) -> bool:
+        services = self.mesh.registry.by_host(host)
+        return bool(services) and all(s.ports and all(p.opaque for p in s.ports) for s in services)
 
     def _build_index(self) -> _Index:
         index = _Index()
@@ -529,7 +546,7 @@ class _ApiRules:
 
     def _binding(self, resource: Resource) -> Binding:
         written = [item.text for item in texts(resource.get("spec", "hosts"))]
-        legacy = resource.text("spec", "host")
+        legacy = resource.text("spec", "host") or resource.text("spec", "service", "host")
         hosts = tuple(written or ([legacy] if legacy else []))
         name = resource.text("spec", "gateway")
         if not name:
@@ -538,18 +555,6 @@ class _ApiRules:
         namespace, _, short = key.partition("/")
         found = tuple(self.mesh.gateways.find(namespace, short, "istio"))
         return Binding(hosts, (), found, missing=() if found else (key,))
-
-
-def carries_http(destination: Destination) -> bool | None:
-    """Does HTTP reach the destination? None where its port or protocol is not known.
-
-    A sniffed port counts as HTTP, as it does for the proxy's HTTP routes (spec traffic 1.7).
-    """
-    answers = set()
-    for service in destination.services:
-        port = destination_port(service, destination.port)
-        answers.add(None if port is None else port.protocol in HTTP_LIKE or not port.protocol)
-    return answers.pop() if len(answers) == 1 else None
 
 
 def destination_port(service: Service, number: int | None) -> ServicePort | None:

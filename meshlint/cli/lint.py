@@ -34,15 +34,6 @@ def command(**options: Any) -> int:
 
 
 def rendered(report: Report, source: Any, name: str) -> str:
-    from importlib import import_module
+    from meshlint.report import renderer
 
-    from meshlint import report as reports
-
-    formats = getattr(reports, "FORMATS", {})
-    if name in formats:
-        text: str = import_module(formats[name]).render(report, source)
-        return text
-    return "".join(
-        f"{f.location.file}:{f.location.start_line}:{f.location.start_column}: {f.severity}[{f.rule}] {f.message}\n"
-        for f in report.active
-    )
+    return renderer(name)(report, source)

@@ -118,6 +118,7 @@ class RunError:
 
     message: str
     file: str | None = None
+    rule: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,8 @@ def lint_loaded(
     found, errors = run(selection.rules, mesh, config.options, progress)
     suppressor = Suppressor(loaded.files, mesh.scope.resources, names, config)
     findings = suppressor.apply(found)
-    findings.extend(_own_findings(suppressor, selection))
+    ran = selection.names - {error.rule for error in errors}
+    findings.extend(_own_findings(suppressor, selection, ran))
     findings = [shown for f in findings if (shown := selection.shown(f)) is not None]
     if report_only is not None:
         findings = _only(findings, frozenset(report_only))
@@ -116,18 +117,18 @@ def all_rules(config: Config) -> dict[str, Rule]:
     return rules
 
 
-def _own_findings(suppressor: Suppressor, selection: Selection) -> list[Finding]:
+def _own_findings(suppressor: Suppressor, selection: Selection, ran: frozenset[str]) -> list[Finding]:
     """Findings about suppressions themselves; they can be suppressed too, by a comment in the file."""
-    drafts: dict[str, Callable[[], list[Draft]]] = {
-        "unused-suppression": lambda: suppressor.unused(selection.names),
+    speakers: dict[str, Callable[[], Iterable[Draft]]] = {
+        "unused-suppression": lambda: suppressor.unused(ran),
         "unknown-rule": suppressor.unknown,
     }
     found = []
     for rule in selection.rules:
-        draft = drafts.get(rule.check.get("builtin", ""))
-        if draft is not None:
-            found += [resolve(d, rule.info) for d in draft()]
-    return suppressor.apply(found) if found else found
+        speaker = speakers.get(rule.check.get("builtin", ""))
+        if speaker is not None:
+            found += [resolve(draft, rule.info) for draft in speaker()]
+    return suppressor.apply(found)
 
 
 def _only(findings: list[Finding], files: frozenset[str]) -> list[Finding]:

@@ -29,9 +29,9 @@ def run(
         try:
             findings.extend(resolve(draft, rule.info, rule.fix) for draft in check_of(rule)(mesh, settings))
         except RuleError as error:
-            errors.append(RunError(str(error)))
+            errors.append(RunError(str(error), rule=rule.name))
         except Exception as error:  # a crash in one rule must not stop the others
-            errors.append(RunError(f"rule {rule.name} crashed: {_where(error)}"))
+            errors.append(RunError(f"rule {rule.name} crashed: {_where(error)}", rule=rule.name))
     return findings, errors
 
 

@@ -179,7 +179,9 @@ def resources_of(document: Document, default_namespace: str = "default") -> Iter
         if not isinstance(root, Mapping):
             continue
         kind, version = root.get("kind"), root.get("apiVersion")
-        if not isinstance(kind, Scalar) or not isinstance(version, Scalar):
+        if not isinstance(kind, Scalar) or not isinstance(version, Scalar) or not kind.text:
+            continue
+        if version.text.startswith("kustomize.config.k8s.io/"):
             continue
         items = root.get("items")
         if kind.text.endswith("List") and isinstance(items, Sequence):

@@ -31,6 +31,8 @@ class Document:
     end: int
     #: a kustomize patch: it changes an object and is none itself
     patch: bool = False
+    #: mappings that hold a key more than once
+    duplicates: tuple[Mapping, ...] = ()
 
     def pointer(self, node: Node) -> str:
         """JSON pointer of a node (or of the value that a key node names) inside this document."""
@@ -45,7 +47,7 @@ class SourceFile:
     `skipped` holds the reason why the file was not read as manifests (``helm-template``, ...).
     `encoding` is the codec that writes the same bytes back. `default_namespace` is where its objects
     live that name no namespace: what the one kustomization that lists the file says. `kustomization`
-    is the path of that kustomization.
+    is the path of that kustomization. `may_exist` are (kind, name) pairs that its templates may define.
     """
 
     path: str
@@ -56,6 +58,7 @@ class SourceFile:
     encoding: str = "utf-8"
     default_namespace: str = "default"
     kustomization: str | None = None
+    may_exist: set[tuple[str, str]] = field(default_factory=set)
     _lines: list[int] | None = None
 
     def position(self, offset: int) -> tuple[int, int]:

@@ -4,9 +4,13 @@ Each step is a module: `discover` finds the files, `decode` makes text, `parse` 
 `templates` tells what another tool has to render first, `kustomize` what a kustomization changes.
 """
 
+# Trees have 20,000 files, and making Path objects takes longer than opening them:
+# ruff: noqa: PTH113, PTH118, PTH123
+
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +19,8 @@ from pathlib import Path
 from meshlint.source.decode import DecodeError, decode
 from meshlint.source.discover import Found, discover
 from meshlint.source.files import SourceFile
+from meshlint.source.kustomize import apply as apply_kustomizations
+from meshlint.source.kustomize import is_kustomization, mark_strategic_deletes
 from meshlint.source.parse import parse
 
 #: bytes; a manifest is a few kilobytes, and etcd refuses objects above 1.5 MB
@@ -51,9 +57,35 @@ def load(
             _read_bytes(loaded, STDIN, stdin or b"", named=True)
         discovery = discover(inputs, exclude=exclude, root=root)
         loaded.errors.extend(discovery.errors)
+        charts = Charts()
         for found in discovery.files:
-            _read_file(loaded, found)
+            _read_file(loaded, found, charts)
+        _finish(loaded)
     return loaded
+
+
+class Charts:
+    """Which files are templates of a Helm chart? Those below ``templates`` beside a Chart.yaml."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, bool] = {}
+
+    def holds(self, path: str) -> bool:
+        chart, found, _ = path.replace(os.sep, "/").rpartition("/templates/")
+        if not found:
+            return False
+        if chart not in self._known:
+            self._known[chart] = os.path.isfile(os.path.join(chart, "Chart.yaml"))
+        return self._known[chart]
+
+
+def _finish(loaded: Loaded) -> None:
+    """What one file cannot know: kustomizations, and what templates may add."""
+    for file in loaded.files:
+        mark_strategic_deletes(file.documents)
+    changed = apply_kustomizations(loaded.files)
+    loaded.may_exist = frozenset().union(*(file.may_exist for file in loaded.files))
+    loaded.remainder = changed or any(file.skipped for file in loaded.files)
 
 
 @contextmanager
@@ -68,9 +100,9 @@ def _without_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _read_file(loaded: Loaded, found: Found) -> None:
+def _read_file(loaded: Loaded, found: Found, charts: Charts) -> None:
     try:
-        with open(found.path, "rb") as stream:  # noqa: PTH123
+        with open(found.path, "rb") as stream:
             data = stream.read(FILE_SIZE_LIMIT + 1)
     except OSError as error:
         loaded.errors.append((found.shown, f"cannot be read: {error.strerror}"))
@@ -79,11 +111,11 @@ def _read_file(loaded: Loaded, found: Found) -> None:
         megabytes = FILE_SIZE_LIMIT // (1024 * 1024)
         loaded.errors.append((found.shown, f"is larger than the limit of {megabytes} MiB"))
         return
-    _read_bytes(loaded, found.shown, data, found.named)
+    _read_bytes(loaded, found.shown, data, named=found.named, chart=charts.holds(found.path))
 
 
-def _read_bytes(loaded: Loaded, path: str, data: bytes, named: bool) -> None:
-    candidate = _may_hold_manifest(data)
+def _read_bytes(loaded: Loaded, path: str, data: bytes, *, named: bool, chart: bool = False) -> None:
+    candidate = _may_hold_manifest(data) or is_kustomization(path)
     if not candidate and not named:
         return
     try:
@@ -91,7 +123,7 @@ def _read_bytes(loaded: Loaded, path: str, data: bytes, named: bool) -> None:
     except DecodeError as error:
         loaded.errors.append((path, str(error)))
         return
-    file = parse(path, text) if candidate else SourceFile(path, text)
+    file = parse(path, text, chart=chart) if candidate else SourceFile(path, text)
     file.encoding = encoding
     loaded.files.append(file)
 

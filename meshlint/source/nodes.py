@@ -13,20 +13,28 @@ from collections.abc import Iterator
 from typing import Any, Final, Union
 
 Node = Union["Scalar", "Mapping", "Sequence"]
-Plain = Union[str, int, float, bool, None, list[Any], dict[str, Any]]
+Plain = str | int | float | bool | None | list[Any] | dict[str, Any]
 
 STR_TAG: Final = "tag:yaml.org,2002:str"
 
-_BOOLEANS: Final = {
-    word: value
-    for value, words in ((True, ("true", "yes", "on")), (False, ("false", "no", "off")))
-    for base in words
-    for word in (base, base.capitalize(), base.upper())
-}
+#: libyaml allows 1,000; no manifest comes near, and every walk over a tree may recurse this deep
+NESTING_LIMIT: Final = 200
+
 _NULLS: Final = frozenset(("", "~", "null", "Null", "NULL"))
-_MAYBE_NUMBER: Final = frozenset("0123456789+-.")
-_INT: Final = re.compile(r"[-+]?(?:0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|(?:0|[1-9][0-9_]*))$")
-_FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$")
+_WORDS: Final[dict[str, bool | None]] = {
+    **{
+        word: value
+        for value, words in ((True, ("true", "yes", "on")), (False, ("false", "no", "off")))
+        for base in words
+        for word in (base, base.capitalize(), base.upper())
+    },
+    **dict.fromkeys(_NULLS),
+}
+_NUMBER_STARTS: Final = frozenset("0123456789+-.")
+_DECIMAL: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]*)\Z")
+_BASED: Final = re.compile(r"([-+]?)0([xXoObB]?)([0-9a-fA-F]{1,64})\Z")
+_BASES: Final = {"x": 16, "o": 8, "b": 2, "": 8}
+_FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
 _SPECIAL_FLOATS: Final = {
     **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), float("inf")),
     **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), float("-inf")),
@@ -67,9 +75,10 @@ class Scalar:
 
     def _tagged(self) -> str | int | float | bool | None:
         kind = (self.tag or "").removeprefix("tag:yaml.org,2002:")
-        if kind in ("int", "float", "bool", "null"):
-            return resolve_plain(self.text)
-        return self.text
+        if kind not in ("int", "float", "bool", "null"):
+            return self.text
+        value = resolve_plain(self.text)
+        return float(value) if kind == "float" and type(value) is int else value
 
     def __repr__(self) -> str:
         return f"Scalar({self.text!r})"
@@ -185,33 +194,44 @@ class Sequence:
 
 
 def resolve_plain(text: str) -> str | int | float | bool | None:
-    """Type of an unquoted scalar for the Kubernetes decoder (spec security 0.4)."""
-    if text in _BOOLEANS:
-        return _BOOLEANS[text]
-    if text in _NULLS:
+    """Type of an unquoted scalar for the Kubernetes decoder (spec security 0.4).
+
+    That is the resolver of sigs.k8s.io/yaml: ``y`` and ``n`` are strings, ``010`` and ``0o10`` are 8,
+    ``1:30`` and ``2024-01-01`` are strings, and an integer that fits no 64 bits is a float.
+    """
+    if not text:
         return None
-    if text[0] not in _MAYBE_NUMBER:
-        return text
-    if _INT.match(text):
-        return _integer(text)
-    if _FLOAT.match(text):
-        return float(text)
-    return _SPECIAL_FLOATS.get(text, text)
+    if text[0] in _NUMBER_STARTS:
+        return _number(text)
+    return _WORDS.get(text, text)
 
 
-def _integer(text: str) -> int:
-    digits = text.replace("_", "").lower()
-    sign = -1 if digits.startswith("-") else 1
-    digits = digits.lstrip("+-")
-    if digits.startswith("0x"):
-        return sign * int(digits[2:], 16)
-    if digits.startswith("0b"):
-        return sign * int(digits[2:], 2)
-    if digits.startswith("0o"):
-        return sign * int(digits[2:], 8)
-    if len(digits) > 1 and digits.startswith("0"):
-        return sign * int(digits, 8)
-    return sign * int(digits[:400])
+def _number(text: str) -> str | int | float:
+    if text in _SPECIAL_FLOATS:
+        return _SPECIAL_FLOATS[text]
+    digits = text if text[0] == "." else text.replace("_", "")
+    integer = _integer(digits)
+    if integer is not None:
+        return integer
+    if _FLOAT.match(digits):
+        value = float(digits)
+        return text if value in (float("inf"), float("-inf")) else value
+    return text
+
+
+def _integer(digits: str) -> int | None:
+    value = None
+    if _DECIMAL.match(digits):
+        value = int(digits) if len(digits) <= 21 else None
+    elif based := _BASED.match(digits):
+        sign, base, body = based.groups()
+        try:
+            value = int(sign + body, _BASES[base.lower()])
+        except ValueError:  # a digit that the base does not have
+            return None
+    if value is None or not -(2**63) <= value < 2**64:
+        return None
+    return None if value >= 2**63 and digits[0] == "+" else value
 
 
 def texts(node: Node | None) -> list[Scalar]:
@@ -236,11 +256,13 @@ def text_of(node: Node | None) -> str | None:
 
 
 def int_of(node: Node | None) -> int | None:
-    """The integer that a scalar holds; None for anything else, booleans included."""
+    """The integer that a scalar holds (``8e1`` is 80 in JSON); None for anything else, booleans included."""
     if isinstance(node, Scalar):
         value = node.value
         if isinstance(value, int) and not isinstance(value, bool):
             return value
+        if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+            return int(value)
     return None
 
 

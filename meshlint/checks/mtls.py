@@ -1,22 +1,436 @@
-"""Checks of the family mtls (catalogue: spec traffic 8.2)."""
+"""Checks of the family mtls on what servers accept (catalogue: spec traffic 8.2, security 3.8)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 from meshlint.findings import Draft
+from meshlint.mesh.api_server import Call, calls
 from meshlint.mesh.mesh import Mesh
-from meshlint.mesh.scope import ISTIO_SECURITY
+from meshlint.mesh.mtls import Level, Mode, PeerPolicy, Setting
+from meshlint.mesh.registry import Service
+from meshlint.mesh.scope import ISTIO_SECURITY, Evidence
+from meshlint.mesh.workloads import Workload
+from meshlint.resources import Place, Resource
+from meshlint.source.nodes import Scalar, mappings, text_of, texts
+
+Options = Mapping[str, Any]
+Exposed = tuple[Workload, int | None]
 
 
-def port_level_needs_selector(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
-    for policy in mesh.scope.of(ISTIO_SECURITY, "PeerAuthentication"):
-        ports = policy.get("spec", "portLevelMtls")
-        if ports is not None and not policy.mapping("spec", "selector", "matchLabels"):
+def mesh_strict(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    policies = mesh.mtls.mesh_wide
+    if not policies:
+        yield from _no_mesh_policy(mesh)
+        return
+    several = len({policy.resource.key for policy in policies}) > 1
+    if several and any(policy.own.mode is Mode.STRICT for policy in policies):
+        return
+    for policy in policies:
+        if policy.own.mode is Mode.STRICT or policy.own.unknown:
+            continue
+        mode = policy.own.mode.value if policy.own.mode else "no mode, which is PERMISSIVE"
+        rival = ", while Kyma keeps a STRICT one" if mesh.config.kyma else ""
+        yield Draft(
+            policy.own.place,
+            f"the mesh-wide {policy.resource.title} sets {mode}{rival}; policy: the mesh starts from STRICT",
+            label="not STRICT for the whole mesh",
+            help="set spec.mtls.mode to STRICT here, and make exceptions where they are needed",
+            confidence="medium" if mesh.config.kyma else None,
+        )
+
+
+def _no_mesh_policy(mesh: Mesh) -> Iterator[Draft]:
+    evidence = mesh.mtls.root_evidence()
+    root = mesh.config.root_namespace
+    if mesh.config.kyma or evidence is Evidence.OPEN or not root.known:
+        return
+    place = _where_the_mesh_is_made(mesh, evidence)
+    if place is None:
+        return
+    declared = mesh.scope.within(ISTIO_SECURITY, "PeerAuthentication", root.value)
+    unsure = "medium" if declared else "low"
+    yield Draft(
+        place,
+        f"no PeerAuthentication without a selector in the root namespace {root.value}: "
+        "the mesh accepts plain text wherever no other policy forbids it",
+        label="the mesh has no mTLS policy of its own",
+        help=f"add a PeerAuthentication with spec.mtls.mode STRICT and no selector to {root.value}",
+        confidence=None if evidence is Evidence.CLOSED else unsure,
+    )
+
+
+def _where_the_mesh_is_made(mesh: Mesh, evidence: Evidence) -> Place | None:
+    """The installation, the root namespace, something in it, or a namespace that joins the mesh."""
+    for source in mesh.config.sources:
+        if source.installs and source.resource is not None:
+            return source.resource.place()
+    found = [
+        *mesh.scope.find("", "Namespace", "", mesh.config.root),
+        *mesh.scope.within(ISTIO_SECURITY, "PeerAuthentication", mesh.config.root),
+    ]
+    if found:
+        return found[0].place()
+    if evidence is Evidence.CLOSED:
+        for namespace in mesh.scope.of("", "Namespace"):
+            for label in ("istio-injection", "istio.io/rev", "istio.io/dataplane-mode"):
+                if namespace.labels.get(label, "disabled") not in ("disabled", "none"):
+                    return namespace.place_at("metadata", "labels", label)
+    return None
+
+
+def permissive(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    yield from _plain_text(mesh, Mode.PERMISSIVE, "accept plain text")
+
+
+def disabled(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    yield from _plain_text(mesh, Mode.DISABLE, "take plain text only")
+
+
+def _plain_text(mesh: Mesh, mode: Mode, what: str) -> Iterator[Draft]:
+    api_server = calls(mesh.scope)
+    for policy in mesh.mtls.policies:
+        if policy.invalid or policy.level is Level.IGNORED:
+            continue
+        if policy.level is not Level.MESH and not _in_production(mesh, policy.resource.ns):
+            continue
+        for setting in policy.settings:
+            if setting.mode is not mode:
+                continue
+            written = mesh.mtls.exposed.get(setting, [])
+            hits = [
+                (workload, port)
+                for workload, port, _ in written
+                if _in_production(mesh, workload.namespace)
+                and not _accepted_practice(mesh, workload, port, setting, api_server)
+            ]
+            if hits or (not written and _concerns_others(mesh, policy)):
+                yield _plain_text_draft(mesh, policy, setting, hits, what)
+
+
+def _plain_text_draft(
+    mesh: Mesh, policy: PeerPolicy, setting: Setting, hits: list[Exposed], what: str
+) -> Draft:
+    title = policy.resource.title
+    mode = setting.mode.value if setting.mode else ""
+    subject = _subject(policy, setting, hits)
+    workloads = list(dict.fromkeys(workload for workload, _ in hits))
+    examples = ""
+    if policy.level in (Level.MESH, Level.NAMESPACE) and workloads:
+        examples = f": {_listed([workload.title for workload in workloads])}"
+    return Draft(
+        setting.place,
+        f"{title} lets {subject} {what} (mode {mode}){examples}",
+        label="plain text is accepted here",
+        help="set the mode to STRICT once every client has a proxy",
+        related=(
+            *((_OVERRIDES, place) for place in _overridden(mesh, policy, setting)),
+            *(("is reached in plain text", workload.resource.place()) for workload in workloads[:3]),
+        ),
+    )
+
+
+_OVERRIDES = "the setting that it overrides"
+
+
+def _subject(policy: PeerPolicy, setting: Setting, hits: list[Exposed]) -> str:
+    if policy.level is Level.MESH:
+        return "the whole mesh"
+    if policy.level is Level.NAMESPACE:
+        return f"the namespace {policy.resource.ns}"
+    titles = list(dict.fromkeys(workload.title for workload, _ in hits))
+    pods = _listed(titles) if titles else "the pods that it selects"
+    return pods if setting.port is None else f"port {setting.port} of {pods}"
+
+
+def _overridden(mesh: Mesh, policy: PeerPolicy, setting: Setting) -> list[Place]:
+    """Modes written further out, which this setting replaces."""
+    outer = [policy.own] if setting.port is not None else []
+    if policy.level is Level.WORKLOAD:
+        outer += [other.own for other in mesh.mtls.by_namespace.get(policy.resource.ns, ())]
+    if policy.level is not Level.MESH:
+        outer += [other.own for other in mesh.mtls.mesh_wide]
+    return [other.place for other in outer if other.mode is not None][:3]
+
+
+def _concerns_others(mesh: Mesh, policy: PeerPolicy) -> bool:
+    """Does the policy speak about pods that are not in the input?"""
+    settings = mesh.settings
+    if policy.level is Level.MESH:
+        return not settings.complete or not mesh.workloads.all
+    if mesh.mtls.selected(policy):
+        return False
+    closed = settings.complete or policy.resource.ns in settings.complete_namespaces
+    return policy.level is Level.NAMESPACE or not closed
+
+
+def _accepted_practice(
+    mesh: Mesh,
+    workload: Workload,
+    port: int | None,
+    setting: Setting,
+    api_server: Mapping[tuple[str, str], list[Call]],
+) -> bool:
+    """Ports for probes, metrics and the API server, which cannot use mutual TLS (spec security 3.8)."""
+    if port is None:
+        return False
+    services = [s for s in mesh.registry.services_of(workload) if _serves(mesh, s, port, workload)]
+    if not services:
+        return setting.port is not None and port in _operational_ports(workload)
+    return all(
+        (service.namespace, service.name) in api_server and not mesh.routes.to_service(service)
+        for service in services
+    )
+
+
+def _serves(mesh: Mesh, service: Service, port: int, workload: Workload) -> bool:
+    return any(mesh.registry.target_port(service, entry, workload).is_(port) for entry in service.ports)
+
+
+def _operational_ports(workload: Workload) -> set[int]:
+    """Ports that a probe or the annotation for Prometheus names."""
+    ports = {workload.annotations.get("prometheus.io/port", "")}
+    for container in workload.containers:
+        for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
+            for handler in ("httpGet", "tcpSocket", "grpc"):
+                named = text_of(container.dig(probe, handler, "port"))
+                if named:
+                    entry = workload.port_named(named)
+                    ports.add(str(entry.number) if entry else named)
+    return {int(port) for port in ports if port.isdecimal()}
+
+
+def port_level_needs_selector(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    for policy in mesh.mtls.policies:
+        written = policy.resource.mapping("spec", "portLevelMtls")
+        if written is not None and not policy.selector:
             yield Draft(
-                policy.place_at("spec", "portLevelMtls", part="key"),
-                f"{policy.title} sets portLevelMtls without a selector, which Istio refuses",
+                policy.resource.place_at("spec", "portLevelMtls", part="key"),
+                f"{policy.resource.title} sets portLevelMtls without a selector, which Istio refuses",
                 label="needs a selector with labels",
                 help="select the workload with spec.selector.matchLabels, or drop portLevelMtls",
             )
+
+
+def root_selector_ignored(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    root = mesh.config.root_namespace
+    for policy in mesh.mtls.policies:
+        if policy.level is Level.IGNORED:
+            yield Draft(
+                policy.resource.place_at("spec", "selector", part="key"),
+                f"{policy.resource.title} has a selector in the root namespace {mesh.config.root}, "
+                "where Istio ignores it",
+                label="a selector in the root namespace applies to no pod",
+                help="move the policy to the namespace of the pods, or drop the selector",
+                related=tuple(("makes this the root namespace", place) for place in root.because[:1]),
+                confidence=None if root.known else "low",
+            )
+
+
+def duplicate_scope(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    mtls = mesh.mtls
+    yield from _competing(mtls.mesh_wide, "for the whole mesh")
+    for namespace, policies in mtls.by_namespace.items():
+        yield from _competing(policies, f"for the namespace {namespace}")
+    same: dict[tuple[str, frozenset[tuple[str, str]]], list[PeerPolicy]] = {}
+    for policy in mtls.policies:
+        if policy.level is Level.WORKLOAD and not policy.invalid:
+            same.setdefault((policy.resource.ns, frozenset(policy.selector.items())), []).append(policy)
+    said: set[PeerPolicy] = set()
+    for policies in same.values():
+        yield from _competing(policies, "for the same pods", said)
+    for workload, policies in mtls.by_workload.items():
+        yield from _competing(policies, f"for {workload.title}", said, workload)
+
+
+def _competing(
+    policies: list[PeerPolicy],
+    scope: str,
+    said: set[PeerPolicy] | None = None,
+    workload: Workload | None = None,
+) -> Iterator[Draft]:
+    if len({policy.resource.key for policy in policies}) < 2:
+        return
+    winner = policies[0]
+    dated = all(policy.created for policy in policies)
+    if dated:
+        winner = min(policies, key=lambda policy: (policy.created, policy.resource.name))
+    for policy in policies:
+        if policy.resource.key == winner.resource.key or (said is not None and policy in said):
+            continue
+        if said is not None:
+            said.add(policy)
+        yield _duplicate(policy, winner, scope, dated, workload)
+
+
+def _duplicate(
+    policy: PeerPolicy, winner: PeerPolicy, scope: str, dated: bool, workload: Workload | None
+) -> Draft:
+    resource, other = policy.resource, winner.resource
+    agree = _says(policy) == _says(winner)
+    result = "both say the same" if agree else f"they differ ({_modes(winner)} and {_modes(policy)})"
+    counts = f"{other.title} is older and counts" if dated else "only the oldest counts"
+    selective = policy.level is Level.WORKLOAD
+    place = resource.place_at("spec", "selector", part="key") if selective else resource.place()
+    related = [("competes with this policy", other.place())]
+    if workload is not None:
+        related.append(("selected by both", workload.resource.place()))
+    return Draft(
+        place,
+        f"{resource.title} and {other.title} are both policies {scope}: {counts}; {result}",
+        label="second policy of this scope",
+        help="keep one policy for each scope",
+        related=tuple(related),
+        severity="warning" if agree else None,
+        equivalents=("KIA0003",) if selective else ("KIA0002",),
+    )
+
+
+def _says(policy: PeerPolicy) -> object:
+    return policy.own.mode, {port: setting.mode for port, setting in policy.ports.items()}
+
+
+def _modes(policy: PeerPolicy) -> str:
+    own = policy.own.mode.value if policy.own.mode else "UNSET"
+    ports = [f"{port} {s.mode.value if s.mode else 'UNSET'}" for port, s in policy.ports.items()]
+    return ", ".join([own, *ports])
+
+
+def port_not_workload_port(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    for policy in mesh.mtls.policies:
+        if policy.level is not Level.WORKLOAD or policy.invalid or not policy.ports:
+            continue
+        workloads = mesh.mtls.selected(policy)
+        for number in policy.ports:
+            mistaken = [_mistaken(mesh, workload, number) for workload in workloads]
+            if mistaken and all(mistaken):
+                service, target = mistaken[0] or (None, 0)
+                if service is not None:
+                    yield _wrong_port(policy, number, service, target, workloads[0])
+
+
+def _mistaken(mesh: Mesh, workload: Workload, number: int) -> tuple[Service, int] | None:
+    """The Service with that port and the container port behind it, if the number is no container port."""
+    if any(port.number == number for port in workload.ports):
+        return None
+    found: tuple[Service, int] | None = None
+    for service in mesh.registry.services_of(workload):
+        for port in service.ports:
+            target = mesh.registry.target_port(service, port, workload)
+            if not target.known or target.value == number:
+                return None
+            if port.number == number:
+                found = service, target.value
+    return found
+
+
+def _wrong_port(policy: PeerPolicy, number: int, service: Service, target: int, workload: Workload) -> Draft:
+    entry = service.port(number)
+    title = service.resource.title
+    return Draft(
+        policy.resource.place_at("spec", "portLevelMtls", str(number), part="key"),
+        f"{policy.resource.title} sets a mode for port {number}, which is a port of {title}; "
+        f"{workload.title} listens on {target}, so the entry has no effect",
+        label=f"the container port is {target}",
+        help=f"write {target}: portLevelMtls counts ports of the container",
+        related=(
+            ("the port of the Service", service.resource.place(entry.node.get("port") if entry else None)),
+            ("the workload", workload.resource.place()),
+        ),
+    )
+
+
+def strict_nonmesh_client(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    for workload in mesh.workloads.all:
+        if mesh.data_planes.in_mesh(workload) is False:
+            yield from _outside_calls(mesh, workload)
+    for (namespace, name), callers in calls(mesh.scope).items():
+        for service in mesh.registry.lookup(name, namespace):
+            for call in callers:
+                yield from _blocked(mesh, service, call.port, call.place, "the API server", call.resource)
+
+
+def _outside_calls(mesh: Mesh, client: Workload) -> Iterator[Draft]:
+    said: set[tuple[str, int]] = set()
+    for node in _addresses(client):
+        for host, port in _hosts_in(node.text):
+            for service in mesh.registry.lookup(host, client.namespace) or _two_part(mesh, host):
+                for entry in service.ports:
+                    key = (service.host, entry.number)
+                    if key in said or (port is not None and entry.number != port):
+                        continue
+                    said.add(key)
+                    place = client.resource.place(node)
+                    yield from _blocked(mesh, service, entry.number, place, client.title, client.resource)
+
+
+def _blocked(
+    mesh: Mesh, service: Service, port: int, place: Place, client: str, resource: Resource
+) -> Iterator[Draft]:
+    for workload in mesh.registry.workloads_of(service):
+        target = mesh.registry.target_port(service, port, workload)
+        mode = mesh.mtls.mode(workload, target.value) if target.known else None
+        if mode is None or not mode.is_(Mode.STRICT):
+            continue
+        yield Draft(
+            place,
+            f"{client} has no proxy and calls port {port} of {service.resource.title}, "
+            f"but {workload.title} takes mutual TLS only there: the calls fail",
+            label="called from outside of the mesh",
+            help="put the client into the mesh, or allow PERMISSIVE for that port of the server",
+            related=(
+                *(("requires mutual TLS", where) for where in mode.because[:1]),
+                ("the server", workload.resource.place()),
+            ),
+            resource=resource,
+            confidence="medium",
+        )
+        return
+
+
+def _addresses(client: Workload) -> Iterator[Scalar]:
+    """Values of environment variables and arguments of the pod."""
+    for container in client.containers:
+        for variable in mappings(container.get("env")):
+            value = variable.get("value")
+            if isinstance(value, Scalar):
+                yield value
+        for field in ("command", "args"):
+            yield from texts(container.get(field))
+
+
+#: a host after a scheme, before a port, or with the domain of Services
+_ADDRESS = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+]*://(?:[^/@\s]*@)?)?(?P<host>[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?)(?::(?P<port>\d{1,5}))?"
+)
+
+
+def _hosts_in(text: str) -> Iterator[tuple[str, int | None]]:
+    for found in _ADDRESS.finditer(text):
+        host, port = found["host"], found["port"]
+        if found["scheme"] or port or ".svc" in host:
+            implied = {"http://": 80, "https://": 443}.get(found["scheme"] or "")
+            yield host, int(port) if port else implied
+
+
+def _two_part(mesh: Mesh, host: str) -> list[Service]:
+    """DNS also knows ``name.namespace`` and ``name.namespace.svc``."""
+    name, _, rest = host.partition(".")
+    namespace, _, tail = rest.partition(".")
+    if not namespace or tail not in ("", "svc"):
+        return []
+    return mesh.registry.by_host(mesh.registry.resolve(name, namespace))
+
+
+def _in_production(mesh: Mesh, namespace: str) -> bool:
+    patterns = mesh.settings.production_namespaces
+    return not patterns or any(fnmatchcase(namespace, pattern) for pattern in patterns)
+
+
+def _listed(names: Iterable[str], limit: int = 3) -> str:
+    every = list(names)
+    shown = ", ".join(every[:limit])
+    return shown if len(every) <= limit else f"{shown} and {len(every) - limit} more"

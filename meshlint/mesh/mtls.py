@@ -171,6 +171,49 @@ class MutualTls:
             labels = {k: v for k, v in labels.items() if k not in RUN_TIME_LABELS and not is_placeholder(v)}
         return workloads.matching(labels, policy.resource.ns)
 
+    def ports(self, workload: Workload) -> list[int | None]:
+        """Ports of a workload that something names: container ports, Services, policies; else [None]."""
+        registry = self.mesh.registry
+        found: dict[int | None, None] = {p.number: None for p in workload.ports if p.protocol == "TCP"}
+        for service in registry.services_of(workload):
+            targets = (registry.target_port(service, port, workload) for port in service.ports)
+            found |= {target.value: None for target in targets if target.known}
+        for policy in self.by_workload.get(workload, ()):
+            found |= dict.fromkeys(policy.ports)
+        return list(found) or [None]
+
+    @cached_property
+    def exposed(self) -> dict[Setting, list[tuple[Workload, int | None, Fact[Mode]]]]:
+        """Ports that accept plain text, by the written setting that decides so.
+
+        Where the data plane of a pod is unknown, its policies are taken at their word. Versions of one
+        policy that disagree each count for what they say.
+        """
+        settings = {id(s.place.node): s for policy in self.policies for s in policy.settings}
+        found: dict[Setting, list[tuple[Workload, int | None, Fact[Mode]]]] = defaultdict(list)
+        for workload in self.mesh.workloads.all:
+            for port in self.ports(workload):
+                fact = self.supposed(workload, port)
+                for place in self._responsible(fact):
+                    setting = settings.get(id(place.node))
+                    if setting is not None:
+                        found[setting].append((workload, port, fact))
+        return dict(found)
+
+    def supposed(self, workload: Workload, port: int | None) -> Fact[Mode]:
+        """As `mode`, taking the policies at their word where the data plane is unknown."""
+        fact = self.mode(workload, port)
+        if fact.known or self.mesh.data_planes.in_mesh(workload) is False:
+            return fact
+        return self.configured(workload, port)
+
+    def _responsible(self, fact: Fact[Mode]) -> Iterable[Place]:
+        if fact.is_(Mode.PERMISSIVE, Mode.DISABLE):
+            return fact.because[:1]
+        if fact.conflict:
+            return [place for place in fact.because if self.mesh.scope.alternatives(place.resource)]
+        return ()
+
     def root_evidence(self) -> Evidence:
         """May it be said that there is no mesh-wide policy?"""
         evidence = self.mesh.scope.evidence(ISTIO_SECURITY, "PeerAuthentication", self.root)

@@ -56,7 +56,7 @@ def _findings(
     config = replace(config_from(example.config), profile="audit", options={rule.name: example.options})
     if "builtin" not in rule.check:
         return run([rule], mesh_of(loaded, config), config.options)
-    report = lint_loaded(loaded, config, rules=rules).report
+    report = lint_loaded(loaded, config, rules).report
     return [f for f in report.active if f.rule == rule.name], []
 
 

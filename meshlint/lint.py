@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from meshlint.config import Config
-from meshlint.findings import Draft, Finding, Report, RunError, Skipped, resolve
+from meshlint.config import Config, check_names
+from meshlint.findings import Draft, Finding, Location, Report, RunError, Skipped, resolve
 from meshlint.mesh.mesh import Mesh
 from meshlint.policy.index import built_in_rules
 from meshlint.policy.names import Names
@@ -45,28 +45,32 @@ def lint(
     inputs: Sequence[str],
     config: Config | None = None,
     *,
+    rules: Mapping[str, Rule] | None = None,
     stdin: bytes | None = None,
     report_only: Iterable[str] | None = None,
     progress: Progress | None = None,
 ) -> Linted:
-    """Lint files, folders, globs and `-`. Raises RuleError when a rule file cannot be used."""
+    """Lint files, folders, globs and `-`; `rules` are those of `rules_of`, where they are known already.
+
+    Raises RuleError and ConfigError when a rule file or the configuration cannot be used.
+    """
     config = config or Config()
+    rules = rules if rules is not None else rules_of(config)
     if progress:
         progress("reading", 0, 1)
     loaded = load(inputs, stdin=stdin, exclude=config.exclude, root=config.root)
-    return lint_loaded(loaded, config, report_only=report_only, progress=progress)
+    return lint_loaded(loaded, config, rules, report_only=report_only, progress=progress)
 
 
 def lint_loaded(
     loaded: Loaded,
     config: Config,
+    rules: Mapping[str, Rule],
     *,
-    rules: Mapping[str, Rule] | None = None,
     report_only: Iterable[str] | None = None,
     progress: Progress | None = None,
 ) -> Linted:
-    """Lint what is read already; `rules` replace the built-in ones and those of the configuration."""
-    rules = rules if rules is not None else all_rules(config)
+    """Lint what is read already."""
     names = Names(rules)
     selection = Selection.of(config, rules, names)
     mesh = mesh_of(loaded, config)
@@ -77,7 +81,7 @@ def lint_loaded(
     findings.extend(_own_findings(suppressor, selection, ran))
     findings = [shown for f in findings if (shown := selection.shown(f)) is not None]
     if report_only is not None:
-        findings = _only(findings, frozenset(report_only))
+        findings = _only(findings, report_only)
     report = Report(
         findings=sorted(findings, key=lambda finding: finding.sort_key),
         errors=[*(RunError(message, file) for file, message in loaded.errors), *errors],
@@ -102,8 +106,8 @@ def mesh_of(loaded: Loaded, config: Config) -> Mesh:
     return Mesh(resources, settings, loaded.files)
 
 
-def all_rules(config: Config) -> dict[str, Rule]:
-    """The built-in rules, and those that the configuration names."""
+def rules_of(config: Config) -> dict[str, Rule]:
+    """The built-in rules and those of the user; everything else in the configuration must name one."""
     rules = built_in_rules()
     for pattern in config.rule_files:
         paths = sorted(Path(config.root or ".").glob(pattern))
@@ -114,6 +118,7 @@ def all_rules(config: Config) -> dict[str, Rule]:
             if rule.name in rules:
                 raise RuleError(f"{path}: there is a rule named {rule.name!r} already")
             rules[rule.name] = rule
+    check_names(config, rules, Names(rules))
     return rules
 
 
@@ -131,10 +136,12 @@ def _own_findings(suppressor: Suppressor, selection: Selection, ran: frozenset[s
     return suppressor.apply(found)
 
 
-def _only(findings: list[Finding], files: frozenset[str]) -> list[Finding]:
-    """Findings whose primary or a related location is in one of the files (spec ecosystem d.1)."""
-    return [
-        finding
-        for finding in findings
-        if finding.location.file in files or any(r.location.file in files for r in finding.related)
-    ]
+def _only(findings: list[Finding], paths: Iterable[str]) -> list[Finding]:
+    """Findings whose primary or a related location is in one of the paths (spec ecosystem d.1)."""
+    files = frozenset(paths)
+    folders = tuple(f"{path.rstrip('/')}/" for path in files)
+
+    def named(location: Location) -> bool:
+        return location.file in files or location.file.startswith(folders)
+
+    return [f for f in findings if named(f.location) or any(named(r.location) for r in f.related)]

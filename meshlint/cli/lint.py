@@ -1,39 +1,155 @@
-"""`meshlint lint`: the findings in files and folders, on standard output."""
+"""`meshlint lint`: the findings in files and folders (exit codes: design section 4)."""
 
 from __future__ import annotations
 
-from typing import Any
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any, Final
 
 import click
 
-from meshlint.cli.main import SETTINGS
-from meshlint.findings import SEVERITIES, Report
+from meshlint.cli.main import COMMANDS, SETTINGS
+from meshlint.cli.options import (
+    checked_names,
+    color_option,
+    configured,
+    profile_option,
+    roots,
+    rules_for,
+    scope_options,
+    wants_color,
+)
+from meshlint.cli.output import Output, outputs, statistics_lines, suppressed_lines, write
+from meshlint.config import Config
+from meshlint.findings import SEVERITIES, Report, RunError
+from meshlint.lint import Linted, lint
+from meshlint.policy.names import Names, closest
+from meshlint.policy.rules import Rule
+from meshlint.source.discover import shown
 
-PROFILES = ("default", "strict", "audit")
+FAIL_ON: Final = (*SEVERITIES, "never")
+CLEAN, FINDINGS, BROKEN = 0, 1, 2
 
 
 @click.command("lint", context_settings=SETTINGS)
 @click.argument("paths", nargs=-1)
-@click.option("--profile", type=click.Choice(PROFILES), help="How much to ask for.")
-@click.option("--format", "format_", default="text")
-@click.option("--fail-on", type=click.Choice((*SEVERITIES, "never")), default=None)
-def command(**options: Any) -> int:
-    """Lint manifests: files, folders, globs, - for standard input."""
-    from meshlint.config import Config
-    from meshlint.lint import lint
+@profile_option
+@click.option(
+    "--select", multiple=True, metavar="RULES", help="Only these rules, families or codes (IST0102)."
+)
+@click.option("--ignore", multiple=True, metavar="RULES", help="Not these rules, families or codes.")
+@click.option("--output", multiple=True, metavar="FORMAT[=FILE]", help="Write a report; may be repeated.")
+@click.option("--format", "format_", metavar="FORMAT", help="Format of the report on standard output.")
+@click.option("--fail-on", type=click.Choice(FAIL_ON), help="Lowest severity that gives exit code 1.")
+@click.option("--report-only", is_flag=True, help="Read everything, report what touches the paths.")
+@click.option("--show-suppressed", is_flag=True, help="List suppressed findings and who accepted them.")
+@click.option("--statistics", is_flag=True, help="Count findings per rule.")
+@click.option("--quiet", "-q", is_flag=True, help="Nothing but findings and errors.")
+@click.option("--allow-empty", is_flag=True, help="Finding no manifest is fine.")
+@color_option
+@scope_options
+def command(paths: tuple[str, ...], **options: Any) -> int:
+    """Lint manifests: files, folders, globs, - for standard input.
 
-    paths = options["paths"] or (".",)
-    config = Config(profile=options["profile"] or "default")
-    linted = lint(paths, config)
-    click.echo(rendered(linted.report, linted.source, options["format_"]), nl=False)
-    for error in linted.report.errors:
-        click.echo(f"error: {error.file + ': ' if error.file else ''}{error.message}", err=True)
-    if linted.report.errors:
-        return 2
-    return 1 if any(f.severity in ("error", "warning") for f in linted.report.active) else 0
+    Without a path, the roots of the configuration are linted, else the current folder. The exit code
+    is 0 when there is nothing at or above --fail-on, 1 when there are findings, 2 when the job could
+    not be done.
+    """
+    wanted = outputs(options["output"], options["format_"])
+    if options["report_only"] and not paths:
+        raise click.UsageError("--report-only needs the files to report on")
+    config = configured(paths, options)
+    rules = rules_for(config)
+    config = _with_rules(config, options, rules)
+    linted = _lint(paths, config, rules, options)
+    report = linted.report
+    if not options["allow_empty"] and not options["report_only"]:
+        report.errors.extend(_nothing_found(report, paths))
+    _write(wanted, linted, options)
+    _explain(wanted, report, paths, quiet=options["quiet"])
+    return exit_code(report, config.fail_on)
 
 
-def rendered(report: Report, source: Any, name: str) -> str:
-    from meshlint.report import renderer
+def exit_code(report: Report, fail_on: str) -> int:
+    if report.errors:
+        return BROKEN
+    counted = SEVERITIES[: SEVERITIES.index(fail_on) + 1] if fail_on in SEVERITIES else ()
+    return FINDINGS if any(finding.severity in counted for finding in report.active) else CLEAN
 
-    return renderer(name)(report, source)
+
+def _with_rules(config: Config, options: Mapping[str, Any], rules: Mapping[str, Rule]) -> Config:
+    names = Names(rules)
+    select = checked_names(options["select"], "--select", names)
+    ignore = checked_names(options["ignore"], "--ignore", names)
+    if select:
+        config = config.override("--select", "select", select=select)
+    if ignore:
+        config = config.override("--ignore", "ignore", ignore=(*config.ignore, *ignore))
+    if options["fail_on"]:
+        config = config.override("--fail-on", "failOn", fail_on=options["fail_on"])
+    return config
+
+
+def _lint(
+    paths: tuple[str, ...], config: Config, rules: Mapping[str, Rule], options: Mapping[str, Any]
+) -> Linted:
+    inputs = roots(config) if options["report_only"] or not paths else paths
+    only = [shown(path) for path in paths] if options["report_only"] else None
+    stdin = sys.stdin.buffer.read() if "-" in inputs else None
+    with _progress(options["quiet"]) as progress:
+        return lint(inputs, config, rules=rules, stdin=stdin, report_only=only, progress=progress)
+
+
+def _progress(quiet: bool) -> Any:
+    if quiet or not sys.stderr.isatty():
+        return nullcontext()
+    from meshlint.cli.progress import Progress, wanted
+
+    return Progress() if wanted() else nullcontext()
+
+
+def _nothing_found(report: Report, paths: Sequence[str]) -> list[RunError]:
+    """No manifest is an error of its own: a pipeline that checks nothing must not pass."""
+    if report.resources or report.findings or report.errors:
+        return []
+    where = ", ".join(paths) or "the current folder"
+    skipped = f" ({len(report.skipped)} files skipped as templates)" if report.skipped else ""
+    return [RunError(f"no manifest found in {where}{skipped}; --allow-empty makes that fine")]
+
+
+def _write(wanted: Sequence[Output], linted: Linted, options: Mapping[str, Any]) -> None:
+    report = linted.report
+    color = wants_color(options["color"], sys.stdout)
+    extra = suppressed_lines(report) if options["show_suppressed"] else []
+    if options["statistics"]:
+        extra += statistics_lines(report)
+    for output in wanted:
+        if output.to_people and options["quiet"] and not report.active:
+            continue
+        write(output, report, linted.source, color=color, extra=extra if output.to_people else ())
+    if extra and not any(output.to_people for output in wanted):
+        click.echo("\n".join(extra).lstrip("\n"), err=True)
+
+
+def _explain(wanted: Sequence[Output], report: Report, paths: Sequence[str], *, quiet: bool) -> None:
+    """What kept the job from being done, and what else there is to know, on standard error."""
+    for error in report.errors:
+        click.echo(f"meshlint: error: {_with_hint(error, paths)}", err=True)
+    if quiet:
+        return
+    for notice in report.notices:
+        click.echo(f"meshlint: {notice}", err=True)
+    if not any(output.to_people and output.format == "text" for output in wanted):
+        from meshlint.report.text import summary
+
+        click.echo(summary(report), err=True)
+
+
+def _with_hint(error: RunError, paths: Sequence[str]) -> str:
+    text = f"{error.file}: {error.message}" if error.file else error.message
+    if paths and error.file == paths[0] and not os.path.lexists(paths[0]):
+        near = closest(paths[0], COMMANDS)
+        return f"{text}; did you mean the command {near!r}?" if near else text
+    return text

@@ -41,13 +41,18 @@ def complaints(file: SourceFile, schema: Schema) -> Iterator[str]:
         yield _line(file, roots[1].start, "found a second document, expected only one")
     for root in roots[:1]:
         for mismatch in mismatches(root, schema):
-            at = f"{mismatch.path}: " if mismatch.path else ""
-            yield _line(file, mismatch.node.start, at + mismatch.message)
+            yield complaint(file, mismatch)
 
 
-def mismatches(root: Node, schema: Schema) -> Iterator[Mismatch]:
-    """Where a tree departs from a schema, in the order of the text."""
-    yield from _Shape(schema).check(root, schema, "")
+def mismatches(root: Node, schema: Schema, path: str = "") -> Iterator[Mismatch]:
+    """Where a tree departs from a schema; `path` is what the root is called."""
+    yield from _Shape(schema).check(root, schema, path)
+
+
+def complaint(file: SourceFile, mismatch: Mismatch) -> str:
+    """``file:line:column: path: what was found, what was expected``"""
+    at = f"{mismatch.path}: " if mismatch.path else ""
+    return _line(file, mismatch.node.start, at + mismatch.message)
 
 
 def _line(file: SourceFile, offset: int, message: str) -> str:

@@ -1,0 +1,126 @@
+"""The options that several commands share, and the configuration that they make."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from meshlint.cli.refusal import Refusal
+from meshlint.config import Config, ConfigError, find_config, load_config
+from meshlint.lint import rules_of
+from meshlint.policy.names import Names
+from meshlint.policy.rules import PROFILES, Rule, RuleError
+
+COLORS: Final = ("auto", "always", "never")
+
+_SCOPE_OPTIONS: Final = (
+    click.option("--config", "config_file", metavar="FILE", help="Read this instead of .meshlint.yaml."),
+    click.option("--no-config", is_flag=True, help="Read no configuration file."),
+    click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave out files; as in .gitignore."),
+    click.option("--platform", type=click.Choice(["kyma"]), help="What installs the mesh."),
+    click.option("--complete", is_flag=True, help="Everything in the mesh is given: absence is a fact."),
+)  # fmt: skip
+
+color_option = click.option(
+    "--color", type=click.Choice(COLORS), default="auto", show_default=True, help="When to use colors."
+)
+
+
+def scope_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say what is read, and as what kind of mesh."""
+    for option in reversed(_SCOPE_OPTIONS):
+        command = option(command)
+    return command
+
+
+def profile_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    option = click.option("--profile", type=click.Choice(PROFILES), help="How much to ask for.")
+    return option(command)
+
+
+def configured(paths: Sequence[str], options: Mapping[str, Any]) -> Config:
+    """The configuration file for some paths, under the options of the command line."""
+    try:
+        config = _from_file(paths, options)
+    except ConfigError as error:
+        raise Refusal(str(error)) from None
+    if options.get("exclude"):
+        patterns = (*config.exclude, *_rebased(options["exclude"], config.root))
+        config = config.override("--exclude", "exclude", exclude=patterns)
+    if options.get("platform"):
+        settings = replace(config.settings, platform=options["platform"])
+        config = config.override("--platform", "platform", settings=settings)
+    if options.get("complete"):
+        config = config.override("--complete", "complete", settings=replace(config.settings, complete=True))
+    if options.get("profile"):
+        config = config.override("--profile", "profile", profile=options["profile"])
+    return config
+
+
+def rules_for(config: Config) -> dict[str, Rule]:
+    """All rules, or a refusal that says what is wrong with a rule file or with a name."""
+    try:
+        return rules_of(config)
+    except (RuleError, ConfigError) as error:
+        raise Refusal(str(error)) from None
+
+
+def checked_names(values: Sequence[str], option: str, names: Names) -> tuple[str, ...]:
+    """Comma lists of rules, families and codes; a name that means nothing is a usage error."""
+    found = tuple(name for value in values for name in value.replace(",", " ").split())
+    for name in found:
+        if not names.meaning(name):
+            raise click.BadParameter(names.complaint(name), param_hint=option)
+    return found
+
+
+def roots(config: Config) -> tuple[str, ...]:
+    """What is read when no path is given."""
+    if not config.roots:
+        return (".",)
+    return tuple(os.path.relpath((config.root or Path()) / root) for root in config.roots)
+
+
+def wants_color(when: str, stream: Any) -> bool:
+    """--color, then NO_COLOR and FORCE_COLOR, then whether the stream is a terminal."""
+    if when != "auto":
+        return when == "always"
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR", "0") not in ("", "0"):
+        return True
+    return bool(stream.isatty()) and os.environ.get("TERM") != "dumb"
+
+
+def _from_file(paths: Sequence[str], options: Mapping[str, Any]) -> Config:
+    named = options.get("config_file")
+    if named and options.get("no_config"):
+        raise click.UsageError("--config and --no-config exclude each other")
+    if named:
+        return load_config(Path(named))
+    if options.get("no_config"):
+        return Config()
+    found = find_config(_start(paths))
+    return load_config(found) if found is not None else Config()
+
+
+def _start(paths: Sequence[str]) -> Path:
+    """The folder where the search for a configuration file begins."""
+    first = next((path for path in paths if path != "-"), ".")
+    folder = Path(first)
+    while not folder.is_dir() and folder != folder.parent:
+        folder = folder.parent
+    return folder
+
+
+def _rebased(patterns: Sequence[str], root: Path | None) -> list[str]:
+    """Patterns that are relative to the working directory, as patterns relative to the root."""
+    here = os.path.relpath(".", root or ".").replace(os.sep, "/")
+    if here == "." or here.startswith(".."):
+        return list(patterns)
+    return [f"{here}/{p.removeprefix('./')}" if "/" in p.rstrip("/") else p for p in patterns]

@@ -184,6 +184,10 @@ class _RoutePatches:
             found += [r for r, contexts in self._near(namespaces) if "GATEWAY" in contexts]
         return found
 
+    def anywhere(self, namespace: str) -> bool:
+        """May an EnvoyFilter patch the routes of sidecars in the namespace or the whole mesh?"""
+        return any("SIDECAR" in contexts for _, contexts in self._near({namespace}))
+
     def _near(self, namespaces: set[str]) -> Iterator[tuple[Resource, frozenset[str]]]:
         for namespace in {*namespaces, self.mesh.config.root}:
             yield from self._by_namespace.get(namespace, ())

@@ -1,0 +1,783 @@
+"""Checks of the family resilience: timeouts, retries, circuit breakers (catalogue: spec traffic 8.4)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+from meshlint.findings import Draft
+from meshlint.mesh.destination_rules import DestinationRule, policies
+from meshlint.mesh.durations import SECOND, Duration, gateway_duration, istio_duration, kyma_seconds, spell
+from meshlint.mesh.mesh import Mesh
+from meshlint.mesh.registry import HTTP_LIKE, Service
+from meshlint.mesh.retries import (
+    Retry,
+    average_backoff,
+    inert,
+    invalid_tokens,
+    split_retry_on,
+    unsafe_tokens,
+)
+from meshlint.mesh.routes import Destination, Route
+from meshlint.mesh.scope import GATEWAY_API, ISTIO_NETWORKING, ISTIO_SECURITY, KYMA_GATEWAY, Evidence
+from meshlint.resources import Place, Resource
+from meshlint.source.nodes import Mapping as YamlMapping
+from meshlint.source.nodes import Node, Scalar, Sequence, int_of, mappings, text_of
+from meshlint.source.templates import is_placeholder
+
+_POOL: Final = (
+    "tcp.connectTimeout", "tcp.idleTimeout?", "tcp.maxConnectionDuration", "tcp.tcpKeepalive.time",
+    "tcp.tcpKeepalive.interval", "http.idleTimeout", "http.http2KeepAlive.interval",
+    "http.http2KeepAlive.timeout",
+)  # fmt: skip
+_POLICY: Final = (
+    *(f"connectionPool.{path}" for path in _POOL), "outlierDetection.interval",
+    "outlierDetection.baseEjectionTime", "loadBalancer.warmupDurationSecs", "loadBalancer.warmup.duration",
+    "loadBalancer.consistentHash.httpCookie.ttl?",
+)  # fmt: skip
+#: (group, kind) -> paths of its durations below spec; ``*`` is every item, ``?`` allows zero
+_DURATIONS: Final = {
+    (ISTIO_NETWORKING, "VirtualService"): (
+        "http.*.timeout", "http.*.retries.perTryTimeout", "http.*.retries.backoff",
+        "http.*.fault.delay.fixedDelay", "http.*.corsPolicy.maxAge",
+    ),
+    (ISTIO_NETWORKING, "DestinationRule"): tuple(
+        f"{where}.{path}"
+        for where in (
+            "trafficPolicy", "trafficPolicy.portLevelSettings.*", "subsets.*.trafficPolicy",
+            "subsets.*.trafficPolicy.portLevelSettings.*",
+        )
+        for path in _POLICY
+    ),
+    (ISTIO_NETWORKING, "Sidecar"): tuple(
+        f"{where}.{path}" for where in ("inboundConnectionPool", "ingress.*.connectionPool") for path in _POOL
+    ),
+    (ISTIO_SECURITY, "RequestAuthentication"): ("jwtRules.*.timeout",),
+}  # fmt: skip
+
+
+def _tree(paths: Iterable[str]) -> dict[str, Any]:
+    """Paths -> a tree, so that a resource is walked once; a leaf says whether zero is allowed."""
+    tree: dict[str, Any] = {}
+    for path in paths:
+        *steps, last = path.split(".")
+        at = tree
+        for step in steps:
+            at = at.setdefault(step, {})
+        at[last.removesuffix("?")] = last.endswith("?")
+    return tree
+
+
+_DURATION_TREES: Final = {kind: _tree(paths) for kind, paths in _DURATIONS.items()}
+
+
+def timeout_invalid(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
+    for (group, kind), tree in _DURATION_TREES.items():
+        for resource in mesh.scope.of(group, kind):
+            for name, node, zero_allowed in _leaves(resource.get("spec"), tree):
+                written = istio_duration(node, zero_allowed)
+                if written.problem:
+                    yield _invalid_duration(resource, name, node, written)
+
+
+def _leaves(node: Node | None, tree: dict[str, Any] | bool) -> Iterator[tuple[str, Node, bool]]:
+    """The fields of a node that a tree of paths names, with their names."""
+    if isinstance(tree, bool) or node is None:
+        return
+    if isinstance(node, Sequence):
+        for item in node.items:
+            yield from _leaves(item, tree.get("*", False))
+    elif isinstance(node, YamlMapping):
+        for name, below in tree.items():
+            value = node.get(name)
+            if value is None:
+                continue
+            if isinstance(below, bool):
+                yield name, value, below
+            else:
+                yield from _leaves(value, below)
+
+
+def _invalid_duration(resource: Resource, name: str, node: Node, written: Duration) -> Draft:
+    shown = f" {node.text!r}" if isinstance(node, Scalar) else ""
+    help_ = "write a number with a unit, such as 5s or 250ms"
+    if isinstance(node, Scalar) and node.text in ("0", "0s", "0ms"):
+        help_ = f"leave {name} out to have no limit; zero is refused"
+    return Draft(
+        Place(resource, node),
+        f"{resource.title} sets {name} to{shown or ' something'} that {written.problem}; Istio refuses it",
+        label=written.problem,
+        help=help_,
+    )
+
+
+def timeout_httproute_grammar(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
+    for resource in mesh.scope.of(GATEWAY_API, "HTTPRoute"):
+        for rule in resource.mappings("spec", "rules"):
+            yield from _httproute_durations(resource, rule)
+
+
+def _httproute_durations(resource: Resource, rule: YamlMapping) -> Iterator[Draft]:
+    lengths = {}
+    for path in (("timeouts", "request"), ("timeouts", "backendRequest"), ("retry", "backoff")):
+        node = rule.dig(*path)
+        if node is None:
+            continue
+        written = gateway_duration(node)
+        lengths[path[1]] = written.nanoseconds
+        if written.problem:
+            yield Draft(
+                Place(resource, node),
+                f"{resource.title} sets {'.'.join(path)} to {_shown(node)}, which {written.problem}; "
+                "the API server refuses it",
+                label="no Gateway API duration",
+                help="write whole numbers with a unit, such as 1500ms or 1m30s",
+            )
+    request, backend = lengths.get("request"), lengths.get("backendRequest")
+    if request and backend and backend > request:
+        yield _backend_longer(resource, rule, request, backend)
+
+
+def _backend_longer(resource: Resource, rule: YamlMapping, request: int, backend: int) -> Draft:
+    return Draft(
+        _in_rule(resource, rule, "timeouts", "backendRequest"),
+        f"{resource.title} allows one try {spell(backend)} and the whole request {spell(request)}; "
+        "the API server refuses a backendRequest above request",
+        label=f"longer than request, {spell(request)}",
+        help="set backendRequest to the time of one try, at most that of request",
+        related=(("the whole request", _in_rule(resource, rule, "timeouts", "request")),),
+    )
+
+
+def timeout_httproute_overwritten(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
+    for route in mesh.routes.all:
+        if route.api != "HTTPRoute" or isinstance(route.node.get("retry"), YamlMapping):
+            continue
+        nodes = [route.node.dig("timeouts", name) for name in ("request", "backendRequest")]
+        request, backend = (gateway_duration(n).nanoseconds if n is not None else None for n in nodes)
+        if request and backend and backend < request and mesh.routes.served_by_istio(route):
+            yield Draft(
+                route.place("timeouts", "request", part="pair"),
+                f"{route.title} allows a request {spell(request)}, but Istio uses the backendRequest of "
+                f"{spell(backend)} for the whole request, because the rule has no retry",
+                label="ignored",
+                help="leave backendRequest out, or add the retry that makes it a limit per try",
+                related=(("used in its place", route.place("timeouts", "backendRequest", part="pair")),),
+            )
+
+
+def timeout_ineffective(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
+    for route in mesh.routes.all:
+        name = "timeout" if route.api == "VirtualService" else "timeouts"
+        if route.api == "APIRule" or route.node.get(name) is None:
+            continue
+        reason = _why_ineffective(mesh, route)
+        if reason:
+            yield Draft(
+                route.place(name, part="key"),
+                f"{route.title} sets a timeout on a rule that {reason}, so it limits nothing",
+                label="has no effect",
+                help="remove it"
+                if route.protocol == "http"
+                else "remove it; connectionPool.tcp of a DestinationRule limits idle and total time",
+            )
+
+
+def _why_ineffective(mesh: Mesh, route: Route) -> str:
+    if route.protocol != "http":
+        return f"routes {route.protocol} connections, where no such field exists"
+    if route.api == "GRPCRoute":
+        return "belongs to a GRPCRoute, where no such field exists"
+    if route.action == "redirect":
+        return "only redirects"
+    if route.action == "direct-response":
+        return "answers by itself"
+    return "no client uses, as no port of its hosts carries HTTP" if mesh.routes.unused_http(route) else ""
+
+
+def timeout_missing(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
+    seen: set[int] = set()
+    for route in mesh.routes.all:
+        if id(route.node) in seen or route.api == "GRPCRoute" or not _wants_timeout(route):
+            continue
+        timeout = mesh.timeouts.of(route)
+        if timeout.known and timeout.value.kind == "disabled" and not _ignored(route.hosts, options):
+            seen.add(id(route.node))
+            yield _without_timeout(route)
+    yield from _services_without_route(mesh, options)
+
+
+def _without_timeout(route: Route) -> Draft:
+    key = "backendRefs" if route.api == "HTTPRoute" else "route"
+    field = "timeouts.request" if route.api == "HTTPRoute" else "timeout"
+    root = route.root
+    related = ((("delegated here without a timeout", root.place("delegate", part="key")),)) if root else ()
+    return Draft(
+        route.place(key, part="key"),
+        f"{route.title} sends requests for {_listed(route.hosts)} on without a timeout, "
+        "so a hanging upstream holds the caller for as long as it likes",
+        label="no timeout on this rule",
+        help=f"set {field} on the rule to the longest time that callers should wait",
+        related=related,
+    )
+
+
+def _wants_timeout(route: Route) -> bool:
+    """Not faults for tests, not streams, not what speaks another protocol than it says (spec 2.3, 2.4)."""
+    if route.setting("fault") is not None or not (route.destinations or route.root):
+        return False
+    if _streams(route) or any(is_placeholder(host) for host in route.hosts):
+        return False
+    services = [s for d in route.destinations for s in d.services]
+    return not services or not all(_not_http(s) for s in services)
+
+
+def _not_http(service: Service) -> bool:
+    if service.kind == "external-name":
+        return True
+    sniffed = all(not port.protocol for port in service.ports)
+    return service.kind == "headless" and bool(service.ports) and sniffed
+
+
+_STREAM_WORDS: Final = frozenset(
+    {"ws", "wss", "websocket", "websockets", "socket.io", "sockjs", "stream", "streams", "streaming", "sse"}
+)
+_WORDS: Final = re.compile(r"[/()|?*]+")
+
+
+def _streams(route: Route) -> bool:
+    """Does the rule look like one for connections that stay open: websockets, event streams?"""
+    for match in (*route.matches, *(route.root.matches if route.root else ())):
+        if _STREAM_WORDS.intersection(_path_words(match)):
+            return True
+        upgrade = match.dig("headers", "upgrade") or match.dig("headers", "Upgrade")
+        if upgrade is not None:
+            return True
+    ports = [s.port(d.port) if d.port else None for d in route.destinations for s in d.services]
+    return any(port is not None and port.app_protocol.startswith("kubernetes.io/ws") for port in ports)
+
+
+def _path_words(match: YamlMapping) -> list[str]:
+    uri = match.get("uri") or match.get("path")
+    if isinstance(uri, Scalar):
+        return _WORDS.split(uri.text.lower())
+    if isinstance(uri, YamlMapping):
+        values = [text_of(value) or "" for _, value in uri.index.values()]
+        return [word for value in values for word in _WORDS.split(value.lower())]
+    return []
+
+
+def _services_without_route(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
+    """Only in a complete input is the absence of a route a fact."""
+    if not mesh.settings.complete:
+        return
+    for service in mesh.registry.services:
+        ports = [port for port in service.ports if port.protocol in HTTP_LIKE and port.protocol != "GRPC"]
+        if not ports or not _is_application(mesh, service) or _ignored((service.host,), options):
+            continue
+        if mesh.routes.in_mesh(service.host) or mesh.timeouts.patches.anywhere(service.namespace):
+            continue
+        yield Draft(
+            service.resource.place(),
+            f"{service.resource.title} speaks HTTP and has no route, so calls to it have no timeout",
+            label="called without a timeout",
+            help=f"add a VirtualService for {service.name} with a timeout",
+        )
+
+
+def _is_application(mesh: Mesh, service: Service) -> bool:
+    """Not a gateway, not outside of the mesh, not an alias: something whose callers are proxies."""
+    if service.kind != "service" or service.namespace in ("kube-system", mesh.config.root):
+        return False
+    workloads = mesh.registry.workloads_of(service)
+    planes = [mesh.data_planes.of(workload) for workload in workloads]
+    return any(p.known and p.value.value in ("sidecar", "ambient") for p in planes)
+
+
+def timeout_too_long(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
+    limit = options["seconds"] * SECOND
+    seen: set[int] = set()
+    for route in mesh.routes.all:
+        timeout = mesh.timeouts.of(route)
+        if not timeout.known or timeout.value.limit is None or timeout.value.limit <= limit:
+            continue
+        place = timeout.because[0]
+        if timeout.reason or id(place.node) in seen:
+            continue
+        seen.add(id(place.node))
+        yield Draft(
+            place,
+            f"{route.title} lets a request take {spell(timeout.value.limit)}; "
+            f"the policy allows at most {spell(limit)}",
+            label=f"above {spell(limit)}",
+            help="shorten it, or raise the option seconds of the rule if callers do wait that long",
+        )
+
+
+STREAMING: Final = "meshlint.dev/streaming"
+
+
+def timeout_streaming(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
+    for route in mesh.routes.all:
+        timeout = mesh.timeouts.of(route)
+        if not timeout.known or timeout.value.limit is None or timeout.reason:
+            continue
+        marked = _streaming_mark(route, options["paths"])
+        if marked:
+            yield Draft(
+                timeout.because[0],
+                f"{route.title} cuts every response after {spell(timeout.value.limit)}, "
+                f"and {marked} says that responses here are streams",
+                label="ends open streams",
+                help="leave the timeout of the rule out and let an idle timeout close dead streams",
+            )
+
+
+def _streaming_mark(route: Route, paths: list[str]) -> str:
+    marked = [route.resource, *(s.resource for d in route.destinations for s in d.services)]
+    for resource in marked:
+        if resource.annotations.get(STREAMING) == "true":
+            return f"the annotation {STREAMING} of {resource.title}"
+    for match in route.matches:
+        uri = match.get("uri") or match.get("path")
+        values = [uri, *(v for _, v in uri.index.values())] if isinstance(uri, YamlMapping) else [uri]
+        for text in filter(None, map(text_of, values)):
+            for path in paths:
+                if text.startswith(path):
+                    return f"the option paths ({path})"
+    return ""
+
+
+def apirule_timeout_range(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
+    for resource in mesh.scope.of(KYMA_GATEWAY, "APIRule"):
+        owners = [resource.mapping("spec"), *resource.mappings("spec", "rules")]
+        for node in (owner.get("timeout") for owner in owners if owner is not None):
+            problem = kyma_seconds(node).problem if node is not None else ""
+            if node is not None and problem:
+                yield Draft(
+                    Place(resource, node),
+                    f"{resource.title} sets the timeout {_shown(node)}, which {problem}; "
+                    "the API server refuses it",
+                    label=problem,
+                    help="write a whole number of seconds from 1 to 3900, without quotes and unit",
+                )
+
+
+def retry_without_attempts(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
+    for resource, retries in _retry_blocks(mesh):
+        attempts = retries.get("attempts")
+        number = 0 if attempts is None else int_of(attempts)
+        if number is None or number > 0:
+            continue
+        if attempts is not None and number < 0:
+            yield _negative(resource, retries)
+            continue
+        found = [name for name in _NEED_ATTEMPTS if _written(retries.get(name))]
+        if found:
+            said = "sets attempts to 0" if attempts is not None else "sets no attempts"
+            yield Draft(
+                _in_rule(resource, retries, found[0], part="key"),
+                f"{resource.title} {said} beside {_listed(found)} in retries; Istio refuses that",
+                label="needs attempts of at least 1",
+                help="set retries.attempts to the number of retries, or leave only attempts: 0",
+            )
+
+
+_NEED_ATTEMPTS: Final = ("perTryTimeout", "retryOn", "retryRemoteLocalities")
+
+
+def _negative(resource: Resource, retries: YamlMapping) -> Draft:
+    return Draft(
+        _in_rule(resource, retries, "attempts"),
+        f"{resource.title} sets a negative number of retry attempts; Istio refuses that",
+        label="less than 0",
+        help="write 0 to switch retries off",
+    )
+
+
+def retry_silently_disabled(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
+    for resource, retries in _retry_blocks(mesh):
+        if retries.get("attempts") is not None or any(_written(retries.get(n)) for n in _NEED_ATTEMPTS):
+            continue
+        rule = _key_of(resource, retries)
+        what = f"only {_listed(list(retries.index))}" if retries.index else "nothing"
+        yield Draft(
+            rule,
+            f"{resource.title} writes retries with {what} in it; without attempts that switches off "
+            "even the two retries of the default policy",
+            label="retries are off here",
+            help="set attempts, write attempts: 0 if no retry is meant, or remove retries for the default",
+        )
+
+
+def retry_on_invalid(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
+    for resource, retries in _retry_blocks(mesh):
+        node = retries.get("retryOn")
+        if not isinstance(node, Scalar) or node.value is None or is_placeholder(node.text):
+            continue
+        if node.string is None:
+            yield Draft(
+                Place(resource, node),
+                f"{resource.title} writes retryOn as {node.text} without quotes, which is not a string; "
+                "Istio refuses it",
+                label="not a string",
+                help=f'write "{node.text}"',
+            )
+            continue
+        wrong = invalid_tokens(node.text)
+        if wrong:
+            yield _wrong_tokens(resource, node, wrong)
+
+
+def _wrong_tokens(resource: Resource, node: Scalar, wrong: list[str]) -> Draft:
+    shown = _listed([repr(part) for part in wrong])
+    blank = any(part != part.strip() for part in wrong)
+    empty = "" in wrong
+    help_ = "use conditions that Envoy knows, such as 5xx, reset or connect-failure, or HTTP status codes"
+    if blank or empty:
+        help_ = "separate conditions with commas alone: no blanks, none at the end"
+    return Draft(
+        Place(resource, node),
+        f"{resource.title} lists {shown} in retryOn, which Istio refuses",
+        label="no such retry condition",
+        help=help_,
+    )
+
+
+def retry_on_inert(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
+    for resource, retries in _retry_blocks(mesh):
+        text = text_of(retries.get("retryOn"))
+        if not text or is_placeholder(text) or (int_of(retries.get("attempts")) or 0) <= 0:
+            continue
+        tokens = split_retry_on(text)
+        if inert(tokens) and not invalid_tokens(text):
+            what = "status codes" if "retriable-status-codes" in tokens else "headers"
+            yield Draft(
+                _in_rule(resource, retries, "retryOn"),
+                f"{resource.title} retries on {_listed(list(tokens))} without saying which {what}, "
+                "so nothing is retried",
+                label="matches no failure",
+                help="add the status codes, such as 503, or a condition such as reset-before-request",
+            )
+
+
+def retry_per_try_vs_timeout(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
+    seen: set[tuple[int, int]] = set()
+    for route in mesh.routes.all:
+        if route.api != "VirtualService":
+            continue
+        retry, timeout = mesh.retries.of(route), mesh.timeouts.of(route)
+        if not (retry.known and retry.value.explicit and retry.value.attempts and timeout.known):
+            continue
+        limit, setting = timeout.value.limit, route.setting("retries")
+        if limit is None or setting is None:
+            continue
+        resource, retries = setting
+        key = (id(retries), id(timeout.because[0].node))
+        if isinstance(retries, YamlMapping) and key not in seen:
+            seen.add(key)
+            yield from _tries_against_timeout(resource, retries, retry.value, limit, timeout.because[0])
+
+
+def _tries_against_timeout(
+    resource: Resource, retries: YamlMapping, policy: Retry, limit: int, place: Place
+) -> Iterator[Draft]:
+    attempts, per_try, backoff = policy.attempts, policy.per_try, policy.backoff
+    related = ((f"the whole request may take {spell(limit)}", place),)
+    if per_try is not None and per_try >= limit:
+        yield Draft(
+            _in_rule(resource, retries, "perTryTimeout"),
+            f"{resource.title} gives each try {spell(per_try)} and the whole request {spell(limit)}, "
+            "so the limit of a try never ends one and a hanging try is never repeated",
+            label=f"not below the timeout of {spell(limit)}",
+            help=f"set perTryTimeout below {spell(limit)} divided by the number of tries",
+            related=related,
+        )
+    elif per_try is not None and attempts * per_try >= limit:
+        yield Draft(
+            _in_rule(resource, retries, "perTryTimeout"),
+            f"{resource.title} allows {attempts} retries of {spell(per_try)} each in a request of "
+            f"{spell(limit)}; when tries time out, only {limit // per_try} of {attempts + 1} can run",
+            label=f"{limit // per_try} such tries fill the timeout",
+            help="shorten perTryTimeout, lower attempts, or raise the timeout",
+            related=related,
+            severity="info",
+        )
+    elif backoff is not None and sum(average_backoff(backoff, n) for n in range(1, attempts + 1)) >= limit:
+        yield Draft(
+            _in_rule(resource, retries, "backoff"),
+            f"{resource.title} waits {spell(backoff)} and longer between {attempts} retries in a request "
+            f"of {spell(limit)}; on average the last retry never runs",
+            label="the waits alone use up the timeout",
+            help="shorten backoff, lower attempts, or raise the timeout",
+            related=related,
+            confidence="medium",
+        )
+
+
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
+_UNSAFE_METHODS: Final = frozenset({"POST", "PATCH"})
+_METHODS_REGEX: Final = re.compile(r"\^?\(?([A-Z]+(?:\|[A-Z]+)*)\)?\$?\Z")
+
+
+def retry_unsafe_method(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
+    seen: set[int] = set()
+    for route in mesh.routes.all:
+        retry = mesh.retries.of(route)
+        if not (retry.known and retry.value.explicit and retry.value.attempts):
+            continue
+        unsafe = unsafe_tokens(retry.value.retry_on)
+        methods = _methods(route)
+        if not unsafe or id(route.node) in seen or (methods is not None and methods <= _SAFE_METHODS):
+            continue
+        seen.add(id(route.node))
+        yield _unsafe(route, unsafe, methods)
+
+
+def _unsafe(route: Route, unsafe: list[str], methods: set[str] | None) -> Draft:
+    named = sorted(_UNSAFE_METHODS & methods) if methods else []
+    what = _listed(named) if named else "any method, POST and PATCH among them"
+    return Draft(
+        _retry_on_place(route),
+        f"{route.title} retries {what} on {_listed(unsafe)}, after which the upstream "
+        "may have done the work already: it can be done twice",
+        label="may repeat work that was done",
+        help="retry writes on connect-failure, refused-stream and reset-before-request only",
+        related=_method_places(route, named),
+        severity=None if named else "info",
+        confidence=None if named else "low",
+    )
+
+
+def _method_places(route: Route, named: list[str]) -> tuple[tuple[str, Place], ...]:
+    for match in route.matches:
+        node = match.get("method")
+        if node is not None and _match_methods(match) & set(named):
+            return (("the rule takes this method", Place(route.resource, node)),)
+    return ()
+
+
+def _methods(route: Route) -> set[str] | None:
+    """The methods that a rule takes; None where it takes any, or a pattern that is no list."""
+    found: set[str] = set()
+    matches = route.matches
+    if route.root is not None and not (matches and all(map(_match_methods, matches))):
+        matches = route.root.matches
+    for match in matches:
+        methods = _match_methods(match)
+        if not methods:
+            return None
+        found |= methods
+    return found or None
+
+
+def _match_methods(match: YamlMapping) -> set[str]:
+    node = match.get("method")
+    if isinstance(node, Scalar):
+        return {node.text}
+    if not isinstance(node, YamlMapping):
+        return set()
+    exact = text_of(node.get("exact"))
+    if exact:
+        return {exact}
+    listed = _METHODS_REGEX.match(text_of(node.get("regex")) or "")
+    return set(listed.group(1).split("|")) if listed else set()
+
+
+def _retry_on_place(route: Route) -> Place:
+    if route.api == "HTTPRoute":
+        return route.place("retry", "codes")
+    setting = route.setting("retries")
+    if setting is None:
+        return route.place()
+    resource, retries = setting
+    return _in_rule(resource, retries, "retryOn")
+
+
+def retry_storm(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
+    limit = options["max_attempts"]
+    blocks = [(r, b) for r, b in _retry_blocks(mesh)]
+    for resource in mesh.scope.of(GATEWAY_API, "HTTPRoute"):
+        rules = resource.mappings("spec", "rules")
+        blocks += [(resource, b) for rule in rules if isinstance(b := rule.get("retry"), YamlMapping)]
+    for resource, block in blocks:
+        attempts = int_of(block.get("attempts"))
+        if attempts is not None and attempts > limit:
+            yield Draft(
+                _in_rule(resource, block, "attempts"),
+                f"{resource.title} retries up to {attempts} times, so an upstream that fails under load "
+                f"gets up to {attempts + 1} times the requests; the policy allows {limit} retries",
+                label=f"more than {limit}",
+                help=f"lower attempts to {limit} or fewer, or limit retries with a retryBudget",
+            )
+
+
+def retry_budget_missing(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
+    seen: set[int] = set()
+    for route in mesh.routes.all:
+        retry = mesh.retries.of(route)
+        if not (retry.known and retry.value.explicit and retry.value.attempts > options["max_attempts"]):
+            continue
+        place = retry.because[0]
+        confidence = _no_budget(mesh, route)
+        if confidence and id(place.node) not in seen:
+            seen.add(id(place.node))
+            yield Draft(
+                _in_rule(place.resource, place.node, "attempts"),
+                f"{route.title} retries up to {retry.value.attempts} times and no DestinationRule limits "
+                f"the retries to {_listed([d.host for d in route.destinations])}",
+                label="without a retry budget",
+                help="set trafficPolicy.retryBudget, or connectionPool.http.maxRetries, in a DestinationRule",
+                confidence=confidence,
+            )
+
+
+def _no_budget(mesh: Mesh, route: Route) -> str:
+    """How sure is it that none of the destinations has a limit of concurrent retries? '' is not."""
+    confidences = [_budget_absent(mesh, route, destination) for destination in route.destinations]
+    if not confidences or "" in confidences:
+        return ""
+    return "low" if "low" in confidences else "high"
+
+
+def _budget_absent(mesh: Mesh, route: Route, destination: Destination) -> str:
+    for service in destination.services[:1]:
+        rules = mesh.destination_rules.for_host(route.resource.ns, service)
+        if any(map(_limits_retries, rules)):
+            return ""
+        if rules:
+            return "high"
+        return _absence(mesh, service.namespace)
+    return ""
+
+
+def _limits_retries(rule: DestinationRule) -> bool:
+    """Does a DestinationRule limit retries anywhere? Which subset or port is left open here."""
+    return any(
+        policy.get("retryBudget") is not None
+        or policy.dig("connectionPool", "http", "maxRetries") is not None
+        for policy in _policies(rule)
+    )
+
+
+def _policies(rule: DestinationRule) -> Iterator[YamlMapping]:
+    """Every policy of a DestinationRule: top level, subsets, ports."""
+    for _, policy in policies(rule):
+        yield policy
+        yield from mappings(policy.get("portLevelSettings"))
+
+
+def retry_missing(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
+    if mesh.retries.mesh_default_written:
+        return
+    seen: set[int] = set()
+    for route in mesh.routes.all:
+        if route.api != "VirtualService" or id(route.node) in seen or route.setting("fault") is not None:
+            continue
+        retry = mesh.retries.of(route)
+        if retry.known and retry.value.applies and not retry.value.explicit and route.destinations:
+            seen.add(id(route.node))
+            yield Draft(
+                route.place("route", part="key"),
+                f"{route.title} says nothing about retries for {_listed(route.hosts)}, so Istio retries "
+                "twice on its own list of failures",
+                label="no retries on this rule",
+                help="write retries with the attempts and conditions that are meant, or attempts: 0",
+            )
+
+
+def circuit_breaker_missing(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
+    if not mesh.config.setting("defaultTrafficPolicy").is_(None):
+        return
+    for service in mesh.registry.services:
+        if not service.ports or not _is_application(mesh, service):
+            continue
+        rules = mesh.destination_rules.for_host(service.namespace, service)
+        if any(map(_breaks_circuits, rules)):
+            continue
+        confidence = "high" if rules else _absence(mesh, service.namespace)
+        if confidence:
+            related = tuple(("used for it, without either", r.resource.place()) for r in rules[:3])
+            yield Draft(
+                service.resource.place(),
+                f"{service.resource.title} has neither connection limits nor outlier detection, so a "
+                "failing or slow pod keeps its share of the requests",
+                label="no circuit breaker",
+                help="add outlierDetection, or connectionPool limits, in a DestinationRule for it",
+                related=related,
+                confidence=confidence,
+            )
+
+
+_LIMITS: Final = (
+    ("tcp", "maxConnections"),
+    ("http", "http1MaxPendingRequests"),
+    ("http", "http2MaxRequests"),
+    ("http", "maxConcurrentStreams"),
+)
+
+
+def _breaks_circuits(rule: DestinationRule) -> bool:
+    return any(
+        policy.get("outlierDetection") is not None
+        or any(policy.dig("connectionPool", *path) is not None for path in _LIMITS)
+        for policy in _policies(rule)
+    )
+
+
+def _absence(mesh: Mesh, namespace: str) -> str:
+    """Confidence of a finding that rests on a DestinationRule not being there; '' is none."""
+    evidence = mesh.scope.evidence(ISTIO_NETWORKING, "DestinationRule", namespace)
+    return {Evidence.CLOSED: "high", Evidence.LIKELY: "low"}.get(evidence, "")
+
+
+def _retry_blocks(mesh: Mesh) -> Iterator[tuple[Resource, YamlMapping]]:
+    """The `retries` of all HTTP rules of VirtualServices."""
+    for resource in mesh.scope.of(ISTIO_NETWORKING, "VirtualService"):
+        for rule in resource.mappings("spec", "http"):
+            retries = rule.get("retries")
+            if isinstance(retries, YamlMapping):
+                yield resource, retries
+
+
+def _written(node: Node | None) -> bool:
+    """Is the field there with something in it?"""
+    return node is not None and not (isinstance(node, Scalar) and node.value in (None, ""))
+
+
+def _key_of(resource: Resource, block: YamlMapping) -> Place:
+    """The place of the key `retries` above a block."""
+    for rule in resource.mappings("spec", "http"):
+        if rule.get("retries") is block:
+            key = rule.key("retries")
+            return Place(resource, key if key is not None else block)
+    return Place(resource, block)
+
+
+def _in_rule(resource: Resource, node: Node, *path: str, part: str = "value") -> Place:
+    """The place of a part of a node, or of the deepest part of the path that exists."""
+    key: Scalar | None = None
+    for step in path:
+        below = node.dig(step)
+        if below is None:
+            break
+        key = node.key(step) if isinstance(node, YamlMapping) else None
+        node = below
+    return Place(resource, key) if part == "key" and key is not None else Place(resource, node)
+
+
+def _shown(node: Node) -> str:
+    return repr(node.text) if isinstance(node, Scalar) else "a list or mapping"
+
+
+def _listed(names: Iterable[str]) -> str:
+    found = list(names)
+    if len(found) > 3:
+        return f"{', '.join(found[:3])} and {len(found) - 3} more"
+    return " and ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found)
+
+
+def _ignored(hosts: Iterable[str], options: Mapping[str, Any]) -> bool:
+    return any(fnmatchcase(host, pattern) for host in hosts for pattern in options["ignore_hosts"])

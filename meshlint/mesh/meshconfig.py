@@ -177,7 +177,8 @@ class MeshConfig:
         providers = dict(BUILT_IN_PROVIDERS)
         places: list[Place] = []
         certain = self._complete("mesh")
-        for source in self._speaking("mesh"):
+        own = [self._own] if self._own is not None else []
+        for source in (*own, *self._speaking("mesh")):
             if self._broken(source):
                 return Fact.missing(self._broken(source), *_whole(source))
             for layer, node in _entries(source):

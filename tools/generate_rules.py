@@ -32,13 +32,14 @@ FAMILIES = {
 
 def main(arguments: list[str]) -> int:
     """Write the files, or with --check say which of them are stale."""
-    stale = [path for path, text in generated().items() if path.read_text("utf-8") != text]
+    files = generated()
+    stale = [path for path, text in files.items() if not path.exists() or path.read_text("utf-8") != text]
     if "--check" in arguments:
         for path in stale:
             print(f"{path.relative_to(ROOT)} is stale: run python tools/generate_rules.py", file=sys.stderr)
         return 1 if stale else 0
     for path in stale:
-        path.write_text(generated()[path], "utf-8")
+        path.write_text(files[path], "utf-8")
     return 0
 
 

@@ -52,7 +52,7 @@ class Project:
         lines = [
             "repos:",
             f"  - repo: {self.hooks}",
-            "    rev: v0",
+            "    rev: v0.0.1",
             "    hooks:",
             f"      - id: {hook}",
             *(f"        {option}" for option in options),
@@ -82,7 +82,7 @@ class Project:
 def hooks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """This checkout as a hook repository, as it stands in the work tree."""
     folder = repository(snapshot(tmp_path_factory.mktemp("hooks")))
-    run("git", "tag", "v0", cwd=folder)
+    run("git", "tag", "v0.0.1", cwd=folder)
     return folder
 
 

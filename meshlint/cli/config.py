@@ -74,6 +74,7 @@ def _lines(config: Config, values: dict[str, Any]) -> Iterator[str]:
     entries = [
         (f"{key}: {json.dumps(value, ensure_ascii=False)}", config.origin(key))
         for key, value in values.items()
+        if value is not None
     ]
     width = min(max(len(text) for text, _ in entries), 60)
     for text, origin in entries:

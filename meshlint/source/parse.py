@@ -33,7 +33,7 @@ from yaml.nodes import MappingNode, ScalarNode
 from meshlint.source.files import Document, Problem, SourceFile
 from meshlint.source.json_text import read_json
 from meshlint.source.nodes import NESTING_LIMIT, Mapping, Node, Scalar, Sequence
-from meshlint.source.syntax import syntax_problem
+from meshlint.source.syntax import TOO_DEEP, syntax_problem
 from meshlint.source.templates import document_template, file_template, noted
 
 #: nodes that the aliases of one file may add; etcd refuses objects of a tenth of that
@@ -48,8 +48,9 @@ _intern = sys.intern
 class RefusedError(Exception):
     """A document that is YAML and still not read: too deep, an alias bomb, an alias without anchor."""
 
-    def __init__(self, message: str, start: int, end: int) -> None:
+    def __init__(self, message: str, start: int, end: int, hint: str = "") -> None:
         super().__init__(message)
+        self.help = hint
         self.message = message
         self.start = start
         self.end = end
@@ -112,7 +113,7 @@ def _convert(source: Any, depth: int, duplicates: list[Mapping]) -> Node:
         return Scalar(start, source.end_mark.index, source.value, source.style or "", None)
     if depth > NESTING_LIMIT:
         start = source.start_mark.index
-        raise RefusedError(_TOO_DEEP, start, start + 1)
+        raise RefusedError(TOO_DEEP, start, start + 1)
     if kind is not MappingNode:
         sequence: Sequence = _new(Sequence)
         sequence.start = source.start_mark.index
@@ -157,9 +158,6 @@ def _convert(source: Any, depth: int, duplicates: list[Mapping]) -> Node:
     return mapping
 
 
-_TOO_DEEP = f"nested more than {NESTING_LIMIT} levels deep"
-
-
 def _build(file: SourceFile, parser: Any, base: int) -> None:  # noqa: C901 - one loop over all events
     event_of = parser.get_event
     stack: list[tuple[list[Node], int, bool, str | None]] = []
@@ -192,7 +190,7 @@ def _build(file: SourceFile, parser: Any, base: int) -> None:  # noqa: C901 - on
                 opened.add(event.anchor)
                 anchors.pop(event.anchor, None)
             if len(stack) > NESTING_LIMIT:
-                raise RefusedError(_TOO_DEEP, start, start + 1)
+                raise RefusedError(TOO_DEEP, start, start + 1)
             if event.anchor is not None or event.tag is not None:
                 start = _content_start(file.text, start, len(file.text))
             stack.append((siblings, start, event.flow_style, event.anchor))
@@ -248,7 +246,7 @@ def _alias(event: Any, anchors: dict[str, Node], opened: set[str], base: int) ->
     target = anchors.get(event.anchor)
     if target is None:
         what = "refers to itself" if event.anchor in opened else "has no anchor before it"
-        raise RefusedError(f"the alias *{event.anchor} {what}", start, end)
+        raise RefusedError(f"the alias *{event.anchor} {what}", start, end, "write out what it stands for")
     if isinstance(target, Scalar):
         return Scalar(start, end, target.text, target.style, target.tag)
     if isinstance(target, Mapping):
@@ -277,7 +275,7 @@ def _expansion(root: Node, budget: int, started: int) -> int:
         size = 1 + sum(size for size, _ in below)
         height = 1 + max((height for _, height in below), default=0)
         if height > NESTING_LIMIT:
-            raise RefusedError(_TOO_DEEP, node.start, node.start + 1)
+            raise RefusedError(TOO_DEEP, node.start, node.start + 1)
         measures[id(node.items)] = (size, height)
     added = 0 if isinstance(root, Scalar) else measures[id(root.items)][0] - written
     if added > budget:
@@ -367,11 +365,8 @@ def _read_in_pieces(file: SourceFile) -> None:
 
 def _problem(error: Exception, file: SourceFile, base: int) -> Problem:
     if isinstance(error, RefusedError):
-        return Problem("yaml-syntax", error.message, error.start, error.end, _REFUSED_HELP)
+        return Problem("yaml-syntax", error.message, error.start, error.end, error.help)
     return syntax_problem(error, file, base)
-
-
-_REFUSED_HELP = "the document is not read; write out what it means"
 
 
 def _leave_out_templates(file: SourceFile, chart: bool) -> None:

@@ -11,6 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 from meshlint.source.files import Problem, SourceFile
+from meshlint.source.nodes import NESTING_LIMIT
+
+TOO_DEEP = f"nested more than {NESTING_LIMIT} levels deep"
 
 #: what YAML 1.1 calls printable
 _FORBIDDEN = re.compile("[^\x09\x0a\x0d\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -73,11 +76,16 @@ def _character(file: SourceFile, at: int, opened: int) -> Problem:
 
 
 def _second_colon(file: SourceFile, at: int, opened: int) -> Problem:
-    return _tab(file, at) or _at(
+    tab = _tab(file, at)
+    if tab is not None:
+        return tab
+    if ": " in file.text[file.text.rfind("\n", 0, at) + 1 : at]:
+        return _at(file, at, "a second ': ' in a plain value", "put the value in quotes")
+    return _at(
         file,
         at,
-        "a key is not allowed here: the line holds a second ': ', or is indented deeper than the line above",
-        "quote a value that contains ': ', or align the key with its siblings",
+        "a key is not allowed here: the line above already has a value, or has no ':'",
+        "align the key with its siblings, or end the line above with ':'",
     )
 
 
@@ -85,12 +93,20 @@ def _expected_key(file: SourceFile, at: int, opened: int) -> Problem:
     tab = _tab(file, at)
     if tab is not None:
         return tab
+    before = file.text[file.text.rfind("\n", 0, at) + 1 : at].rstrip()
+    if before.endswith(("'", '"')):
+        return _at(
+            file,
+            at,
+            f"text follows the closing quote {before[-1]}",
+            "put the whole value in quotes; inside single quotes write '' for one quote",
+        )
     line, column = file.position(opened)
     return _at(
         file,
         at,
         f"expected a key of the mapping that begins on line {line}, at column {column}",
-        "align it with the other keys; a quoted value ends at its second quote",
+        "align it with the other keys",
     )
 
 
@@ -173,7 +189,11 @@ def _item_place(file: SourceFile, at: int, opened: int) -> Problem:
 
 
 def _nesting(file: SourceFile, at: int, opened: int) -> Problem:
-    return _at(file, at, "nested too deep: libyaml stops at 1,000 levels")
+    return _at(file, at, TOO_DEEP)
+
+
+def _handle(file: SourceFile, at: int, opened: int) -> Problem:
+    return _at(file, at, "this tag begins with a handle that no %TAG line declares", "remove the tag")
 
 
 def _block_header(file: SourceFile, at: int, opened: int) -> Problem:
@@ -208,5 +228,6 @@ _EXPLANATIONS: tuple[tuple[str, Callable[[SourceFile, int, int], Problem]], ...]
     ("block sequence entries are not allowed", _item_place),
     ("exceeded maximum nesting depth", _nesting),
     ("did not find expected comment or line break", _block_header),
-    ("found a tab character where an indentation space is expected", _block_tab),
+    ("found a tab character", _block_tab),
+    ("found undefined tag handle", _handle),
 )

@@ -201,9 +201,12 @@ class MutualTls:
         return dict(found)
 
     def supposed(self, workload: Workload, port: int | None) -> Fact[Mode]:
-        """As `mode`, taking the policies at their word where the data plane is unknown."""
+        """As `mode`, taking the policies at their word for pods that may have a sidecar."""
         fact = self.mode(workload, port)
         if fact.known or self.mesh.data_planes.in_mesh(workload) is False:
+            return fact
+        injected = self.mesh.injection.of(workload)
+        if injected.known and not injected.value and not self.mesh.data_planes.in_mesh(workload):
             return fact
         return self.configured(workload, port)
 

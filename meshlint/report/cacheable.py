@@ -53,7 +53,7 @@ def from_data(data: dict[str, Any]) -> Report:
             rules={rule.name: rule for rule in map(_to_rule, data["rules"])},
             notices=list(data["notices"]),
         )
-    except (KeyError, TypeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"cached report of a wrong shape: {error}") from error
 
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from meshlint.findings import CONFIDENCES, Finding, Report
 from meshlint.report import Sources
+from meshlint.report.printable import one_line
 
 PER_LEVEL: Final = 10
 _LEVELS: Final = {"error": "error", "warning": "warning", "info": "notice"}
@@ -60,7 +61,7 @@ def _command(level: str, properties: Mapping[str, str], message: str) -> str:
 
 
 def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return "%0A".join(one_line(line).replace("%", "%25") for line in text.split("\n"))
 
 
 def _property(text: str) -> str:

@@ -16,7 +16,7 @@ from meshlint.report.text import summary
 
 MAX_BYTES: Final = 1_000_000
 _MAX_CELL: Final = 2_000
-_SPECIAL: Final = re.compile(r"[\\`*_\[\]|~#$@:!()-]")
+_SPECIAL: Final = re.compile(r"[\\`*_\[\]|~#$@:]")
 _HTML: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
@@ -40,8 +40,11 @@ def escape(text: str) -> str:
     line = one_line(text)
     if len(line) > _MAX_CELL:
         line = line[: _MAX_CELL - 3] + "..."
-    line = _SPECIAL.sub(r"\\\g<0>", line)
-    return "".join(_HTML.get(character, character) for character in line)
+    return _html(_SPECIAL.sub(r"\\\g<0>", line))
+
+
+def _html(text: str) -> str:
+    return "".join(_HTML.get(character, character) for character in one_line(text))
 
 
 def _errors(report: Report) -> Iterator[str]:
@@ -66,10 +69,10 @@ def _section(report: Report, findings: list[Finding], room: int) -> tuple[str, i
     """The collapsible table of a rule, and how many of its findings it has no room for."""
     first = findings[0]
     info = report.rules.get(first.rule)
-    about = f": {escape(info.summary)}" if info and info.summary else ""
+    about = f": {_html(info.summary)}" if info and info.summary else ""
     opened = " open" if first.severity == "error" else ""
     head = (
-        f"\n<details{opened}><summary>{first.severity} <code>{escape(first.rule)}</code> "
+        f"\n<details{opened}><summary>{first.severity} <code>{_html(first.rule)}</code> "
         f"({len(findings)}){about}</summary>\n\n"
         "| Place | Resource | Finding |\n| --- | --- | --- |\n"
     )

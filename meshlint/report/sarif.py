@@ -205,7 +205,11 @@ def _physical(at: Location, root: str) -> dict[str, Any]:
 def uri(file: str, root: str = "") -> str:
     """A file as a reference relative to the root of the repository: percent-encoded, no ``./``."""
     path = posixpath.normpath(posixpath.join(root.replace("\\", "/"), file))
-    encoded = quote(path, safe="/-._~!$&'()*+,;=@", errors="surrogateescape")
+    try:
+        data = path.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        data = path.encode("utf-8", "replace")
+    encoded = quote(data, safe="/-._~!$&'()*+,;=@")
     return f"file://{encoded}" if path.startswith("/") else encoded
 
 

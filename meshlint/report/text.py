@@ -18,11 +18,10 @@ from meshlint.report.printable import one_line
 
 #: Words for the reasons of skipping in the summary; other reasons are shown as they are.
 SKIP_REASONS: Final = {
-    "helm-template": "Helm templates",
-    "jinja-template": "Jinja templates",
-    "template": "templates",
-    "ytt-template": "ytt templates",
-    "not-a-manifest": "no manifests",
+    "helm-template": "Helm template",
+    "jinja-template": "Jinja template",
+    "erb-template": "ERB template",
+    "ytt-template": "ytt template",
 }
 
 
@@ -67,8 +66,8 @@ def _found(report: Report, number: int) -> str:
 def _reasons(report: Report) -> str:
     counts = Counter(SKIP_REASONS.get(s.reason, one_line(s.reason)) for s in report.skipped)
     if len(counts) == 1:
-        return next(iter(counts))
-    return ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
+        return _count(len(report.skipped), next(iter(counts))).partition(" ")[2]
+    return ", ".join(_count(count, reason) for reason, count in sorted(counts.items()))
 
 
 def _count(number: int, noun: str) -> str:

@@ -142,9 +142,11 @@ def _mesh_config_map(resource: Resource, revision: str) -> Source | None:
         return None
     root, problem = embedded(resource.file, text)
     templated = "{{" in text.text
+    if isinstance(root, Mapping) and not all(isinstance(key, Scalar) for key, _ in root.items):
+        root = None  # `{{ ... }}` is a mapping to YAML
     broken = ""
     problems: tuple[tuple[str, Scalar], ...] = ()
-    if problem is not None or (root is not None and not isinstance(root, Mapping)):
+    if problem is not None or (text.text.strip() and not isinstance(root, Mapping)):
         broken = "data.mesh is templated" if templated else "data.mesh is not a YAML mapping"
         detail = f"data.mesh does not parse: {problem[0]}" if problem else "data.mesh is no YAML mapping"
         problems = () if templated else ((detail, problem[1] if problem else text),)

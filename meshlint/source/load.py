@@ -129,5 +129,8 @@ def _read_bytes(loaded: Loaded, path: str, data: bytes, *, named: bool, chart: b
 
 
 def _may_hold_manifest(data: bytes) -> bool:
-    """Neither `kind` nor `apiVersion` in the bytes: no manifest, whatever the syntax. NUL: UTF-16."""
-    return (b"kind" in data and b"apiVersion" in data) or b"\0" in data[:4]
+    """Neither `kind` nor `apiVersion` in the bytes: no manifest, whatever the syntax. NUL: UTF-16.
+
+    Values for the chart of istiod are no manifest, but say how the mesh is configured.
+    """
+    return (b"kind" in data and b"apiVersion" in data) or b"\0" in data[:4] or b"meshConfig:" in data

@@ -27,6 +27,9 @@ ANNOTATION: Final = "meshlint.dev/ignore"
 ISTIOCTL: Final = "galley.istio.io/analyze-suppress"
 KIALI: Final = "kiali.io/ignore-validations"
 
+#: rules about suppressions speak after all others, so a suppression of theirs cannot be judged
+OWN_RULES: Final = frozenset(("unused-suppression", "unknown-rule"))
+
 _MARK = "meshlint:"
 _COMMENT = re.compile(r"#[ \t]*meshlint:[ \t]*(?P<words>[^\r\n]*)")
 _WORDS = re.compile(
@@ -105,7 +108,8 @@ class Suppressor:
         """Suppressions of meshlint's own that suppressed nothing, though the rules they name ran."""
         for entry in self.entries:
             meant = self.names.meaning(entry.name)
-            if entry.used or entry.peer or not meant or not meant <= ran or _broken(entry.file):
+            judged = meant and meant <= ran and not meant & OWN_RULES
+            if entry.used or entry.peer or not judged or _broken(entry.file):
                 continue
             yield Draft(
                 TextPlace(entry.file, entry.start, entry.end),

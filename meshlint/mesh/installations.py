@@ -60,6 +60,38 @@ _KYMA_VALUES: dict[str, Any] = {
     "pilot": {"cni": {"enabled": True}, "env": {"PILOT_HTTP10": "1"}},
 }
 AMBIENT_PROFILES = ("ambient", "openshift-ambient")
+#: Profiles that istioctl and the charts bring along (spec security 7.4); any other is a file of the user's.
+_PROFILES = frozenset(
+    {"", "default", "demo", "minimal", "empty", "remote", "preview", "stable", "openshift", *AMBIENT_PROFILES}
+)
+#: What the profile `demo` adds to the mesh configuration; no other profile adds anything that is asked for.
+_DEMO_MESH: dict[str, Any] = {
+    "accessLogFile": "/dev/stdout",
+    "extensionProviders": [
+        {
+            "name": "otel",
+            "envoyOtelAls": {
+                "service": "opentelemetry-collector.observability.svc.cluster.local",
+                "port": 4317,
+            },
+        },
+        {
+            "name": "skywalking",
+            "skywalking": {"service": "tracing.istio-system.svc.cluster.local", "port": 11800},
+        },
+        {
+            "name": "otel-tracing",
+            "opentelemetry": {
+                "service": "opentelemetry-collector.observability.svc.cluster.local",
+                "port": 4317,
+            },
+        },
+        {
+            "name": "jaeger",
+            "opentelemetry": {"service": "jaeger-collector.istio-system.svc.cluster.local", "port": 4317},
+        },
+    ],
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,7 +136,9 @@ class Source:
     def title(self) -> str:
         if self.resource is None:
             return "the configuration file" if self.kind == "config" else "the defaults of Kyma"
-        return self.resource.title if self.resource.kind else self.resource.file.path
+        if self.resource.name and self.resource.kind:
+            return self.resource.title
+        return f"{self.resource.kind} in {self.resource.file.path}".removeprefix(" in ")
 
 
 def sources_of(mesh: Mesh) -> list[Source]:
@@ -120,7 +154,10 @@ def sources_of(mesh: Mesh) -> list[Source]:
     found.extend(_operator(r) for r in scope.of(INSTALL, "IstioOperator"))
     found.extend(_helm(r, release) for r, release in releases(mesh) if release.chart == "istiod")
     found.extend(_values_files(mesh))
-    return [source for source in found if source is not None]
+    sources = [source for source in found if source is not None]
+    if not scope.settings.platform and any(s.installs and not s.assumed for s in sources):
+        return [s for s in sources if s.resource is not None]  # what is there counts more than a guess
+    return sources
 
 
 def from_settings(mesh: Mesh) -> Source | None:
@@ -261,6 +298,7 @@ def _as_provider(authorizer: Mapping) -> Node:
 
 def _sail(resource: Resource) -> Source:
     values = resource.get("spec", "values")
+    profile = text_of(resource.get("spec", "profile")) or ""
     name = "" if resource.name == "default" else resource.name
     if text_of(resource.get("spec", "updateStrategy", "type")) == "RevisionBased":
         version = text_of(resource.get("spec", "version"))
@@ -270,10 +308,11 @@ def _sail(resource: Resource) -> Source:
         resource,
         name,
         text_of(resource.get("spec", "namespace")) or "istio-system",
-        mesh=_mesh_layers(values, resource),
+        mesh=(*_mesh_layers(values, resource), *_profile(profile)),
         values=tuple(_layer((), values, resource)),
         env=_env_layers(values, resource),
-        profile=text_of(resource.get("spec", "profile")) or "",
+        profile=profile,
+        partial=profile not in _PROFILES,
     )
 
 
@@ -310,13 +349,14 @@ def _operator(resource: Resource) -> Source | None:
         resource,
         text_of(revision) or "",
         text_of(values.dig("global", "istioNamespace") if values else None) or "istio-system",
-        mesh=mesh,
+        mesh=(*mesh, *_profile(profile)),
         values=tuple(extra),
         env=(
             *_environment(spec.dig("components", "pilot", "k8s", "env"), resource),
             *_env_layers(values, resource),
         ),
         profile=profile,
+        partial=profile not in _PROFILES,
         compatibility=_says(spec.get("compatibilityVersion"), values, "compatibilityVersion"),
     )
 
@@ -385,17 +425,18 @@ def _argo_releases(resource: Resource, spec: Mapping | None) -> Iterator[tuple[R
 
 def _helm(resource: Resource, release: Release) -> Source:
     nested = [(layer.at, layer) for layer in release.layers]
+    profile = release.text("profile") or release.text("global", "profile") or ""
     return Source(
         "helm",
         resource,
         release.text("revision") or "",
         release.text("global", "istioNamespace") or release.namespace,
-        mesh=tuple(_below(("meshConfig",), nested)),
+        mesh=(*_below(("meshConfig",), nested), *_profile(profile)),
         values=release.layers,
         env=(*_below(("pilot", "env"), nested), *_below(("env",), nested)),
-        profile=release.text("profile") or release.text("global", "profile") or "",
+        profile=profile,
         compatibility=release.text("compatibilityVersion") is not None,
-        partial=release.partial,
+        partial=release.partial or profile not in _PROFILES,
     )
 
 
@@ -434,6 +475,10 @@ def _values_files(mesh: Mesh) -> Iterator[Source]:
                         partial=True,
                         assumed=True,
                     )
+
+
+def _profile(name: str) -> list[Layer]:
+    return [_built_in(_DEMO_MESH)] if name == "demo" else []
 
 
 def _mesh_layers(values: Node | None, resource: Resource) -> tuple[Layer, ...]:

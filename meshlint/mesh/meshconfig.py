@@ -228,7 +228,8 @@ class MeshConfig:
         if not stated:
             certain = self._complete(tree)
             return Fact.of(None, certain=certain, assumptions=() if certain else (assumption,))
-        return _decide(name, DEFAULTS.get(path), votes, stated, places)
+        decided = _decide(name, DEFAULTS.get(path), votes, stated, places)
+        return decided.uncertain(assumption) if decided.known and not decided.certain else decided
 
     def _speaking(self, tree: str) -> list[Source]:
         return [s for s in self.sources if getattr(s, tree) is not None]

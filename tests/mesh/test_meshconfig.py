@@ -410,3 +410,18 @@ def test_corpus_application_set() -> None:
     assert config.revisions.unknown
     assert config.root_namespace.is_("istio-system")
     assert config.ambient_evidence
+
+
+def test_profile_demo_brings_providers() -> None:
+    providers = config_of(operator("profile: demo")).extension_providers
+    assert providers.certain
+    assert providers.value["jaeger"] == "opentelemetry"
+    assert not config_of(operator("profile: ./mine.yaml")).extension_providers.certain
+
+
+def test_an_installation_counts_more_than_the_guess_that_this_is_kyma() -> None:
+    rule = "apiVersion: gateway.kyma-project.io/v2\nkind: APIRule\nmetadata: {name: a}\n"
+    assert "kyma-traces" in config_of(rule).extension_providers.value
+    config = config_of(rule, operator("meshConfig: {trustDomain: a}"))
+    assert config.trust_domain.is_("a")
+    assert "kyma-traces" not in config.extension_providers.value

@@ -25,6 +25,8 @@ from meshlint.source.parse import parse
 
 FILE_NAMES = (".meshlint.yaml", ".meshlint.yml")
 DEFAULT_ORIGIN = "default"
+#: the severity that leaves a rule out
+OFF = "off"
 
 
 class ConfigError(Exception):
@@ -90,7 +92,7 @@ def config_from(data: Mapping[str, Any]) -> Config:
             istio_version=str(data.get("istioVersion", "")),
         ),
         options=data.get("options", {}),
-        severity=data.get("severity", {}),
+        severity={rule: word or OFF for rule, word in data.get("severity", {}).items()},
         profile=data.get("profile", "default"),
         select=tuple(data.get("select", ())),
         ignore=tuple(data.get("ignore", ())),

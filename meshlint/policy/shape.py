@@ -160,7 +160,7 @@ def _scalar(node: Scalar, schema: Schema, path: str) -> Iterator[Mismatch]:
 
 
 def _choices(allowed: list[Any]) -> str:
-    return ", ".join("''" if value == "" else str(value) for value in allowed)
+    return ", ".join("''" if value == "" else str(value) for value in allowed if value is not False)
 
 
 def _repeated(node: Sequence, path: str) -> Iterator[Mismatch]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from functools import cached_property
 from ipaddress import ip_address, ip_network
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.injection import TEMPLATES, Injected, proxy_container
@@ -111,7 +111,8 @@ class DataPlanes:
         if written is not None and written.get("interceptionMode") is not None:
             place = workload.pod_place("metadata", "annotations", "proxy.istio.io/config")
             return Fact.of(text_of(written.get("interceptionMode")) or "REDIRECT", place)
-        setting = self.mesh.config.setting("defaultConfig", "interceptionMode")
+        config = self.mesh.injection.config_of(workload)
+        setting = config.setting("defaultConfig", "interceptionMode")
         if not setting.known:
             return setting
         return Fact.of(str(setting.value or "REDIRECT"), *setting.because)
@@ -123,14 +124,11 @@ class DataPlanes:
         if isinstance(node, Scalar):
             return _text(node, workload.pod_place("metadata", "annotations", key, part="pair"))
         value, default = _SETTINGS[name]
-        setting = self._global(value)
+        setting = self.mesh.injection.config_of(workload).injector_value("global", "proxy", value)
         if not setting.known:
             return setting
         written = setting.value
         return Fact.of(default if written is None else str(written), *setting.because)
-
-    def _global(self, name: str) -> Fact[Any]:
-        return self.mesh.config.injector_value("global", "proxy", name)
 
     def _decide(self, workload: Workload) -> Fact[DataPlane]:
         known = _gateway_pod(workload)

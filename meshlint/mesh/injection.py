@@ -22,6 +22,7 @@ from meshlint.source.templates import is_placeholder
 
 if TYPE_CHECKING:
     from meshlint.mesh.mesh import Mesh
+    from meshlint.mesh.meshconfig import MeshConfig
 
 PROXY = "istio-proxy"
 TEMPLATES = "inject.istio.io/templates"
@@ -68,6 +69,13 @@ class Injection:
         if fact is None:
             fact = self._cache[id(workload)] = self._decide(workload)
         return fact
+
+    def config_of(self, workload: Workload) -> MeshConfig:
+        """The configuration of the control plane that the pods belong to."""
+        injected = self.of(workload)
+        if injected.known and injected.value is not None and injected.value.revision:
+            return self.mesh.config.of_revision(injected.value.revision)
+        return self.mesh.config
 
     def refusals(self, workload: Workload) -> list[Refusal]:
         """Values in the pod template that the API server or the injector refuses."""
@@ -134,10 +142,11 @@ class Injection:
         return None if inject.known else Fact(inject.state, None, inject.because, False, inject.reason)
 
     def _injector(self, workload: Workload, call: Fact[str | None]) -> Fact[Injected | None]:
-        wish = self._wish(workload)
+        config = self.mesh.config.of_revision(call.value or "default")
+        wish = self._wish(workload, config)
         if not wish.known:
             return Fact(wish.state, None, wish.because, False, wish.reason)
-        policy = self.mesh.config.injector_value("global", "proxy", "autoInject")
+        policy = config.injector_value("global", "proxy", "autoInject")
         if not policy.known:
             return Fact.missing(policy.reason, *policy.because)
         enabled = policy.value in (None, "enabled")
@@ -148,9 +157,9 @@ class Injection:
         if refused:
             first = refused[0]
             return Fact.missing(f"refused: {first.key} is {first.value!r}", first.place)
-        return self._templates(workload, call)
+        return self._templates(workload, call, config)
 
-    def _wish(self, workload: Workload) -> Fact[str]:
+    def _wish(self, workload: Workload, config: MeshConfig) -> Fact[str]:
         """`yes`, `no` or `default`: what the pod and the injector's selectors ask for."""
         label, annotation = pod_label(workload, INJECT), _annotation(workload, INJECT)
         chosen = annotation if label.known and label.value is None else label
@@ -160,12 +169,14 @@ class Injection:
             yes = chosen.value == "true"
             return Fact.of("yes" if yes else "no", *chosen.because, reason="" if yes else "the pod opts out")
         for name, wish in (("neverInjectSelector", "no"), ("alwaysInjectSelector", "yes")):
-            selectors = self.mesh.config.injector_value("sidecarInjectorWebhook", name)
+            selectors = config.injector_value("sidecarInjectorWebhook", name)
             if selectors.known and _any_selects(selectors.value, workload):
                 return Fact.of(wish, *selectors.because, reason=f"a {name} matches" if wish == "no" else "")
         return Fact.of("default")
 
-    def _templates(self, workload: Workload, call: Fact[str | None]) -> Fact[Injected | None]:
+    def _templates(
+        self, workload: Workload, call: Fact[str | None], config: MeshConfig
+    ) -> Fact[Injected | None]:
         node = workload.annotation_node(TEMPLATES)
         if isinstance(node, Scalar):
             if is_placeholder(node.text):
@@ -173,17 +184,11 @@ class Injection:
                 return Fact.missing("the templates are a template", place)
             names = tuple(name.strip() for name in node.text.split(","))
         else:
-            names = self._default_templates
+            names = _default_templates(config)
         revision = call.value or "default"
         return Fact.of(
             Injected(revision, names), *call.because, certain=call.certain, assumptions=call.assumptions
         )
-
-    @cached_property
-    def _default_templates(self) -> tuple[str, ...]:
-        names = self.mesh.config.injector_value("sidecarInjectorWebhook", "defaultTemplates")
-        written = names.value if names.known else None
-        return tuple(str(name) for name in written) if isinstance(written, list) and written else ("sidecar",)
 
     @cached_property
     def _custom_templates(self) -> frozenset[str] | None:
@@ -222,6 +227,12 @@ def manual_proxy(workload: Workload) -> Mapping | None:
         return None
     arguments = {argument.text for argument in texts(container.get("args"))}
     return container if {"proxy", "sidecar"} <= arguments else None
+
+
+def _default_templates(config: MeshConfig) -> tuple[str, ...]:
+    names = config.injector_value("sidecarInjectorWebhook", "defaultTemplates")
+    written = names.value if names.known else None
+    return tuple(str(name) for name in written) if isinstance(written, list) and written else ("sidecar",)
 
 
 def _annotation(workload: Workload, key: str) -> Fact[str | None]:

@@ -16,6 +16,7 @@ from meshlint.report.printable import cell, one_line
 
 #: cells of source text that are shown of one line
 LINE_WIDTH: Final = 110
+_NEAR: Final = 4 * LINE_WIDTH
 _TAB: Final = 4
 _CUT: Final = "..."
 
@@ -78,9 +79,12 @@ class _Line:
     """A source line as it is printed, and where its characters went."""
 
     def __init__(self, raw: str, marks: list[Mark]) -> None:
+        # of a very long line (JSON without line ends) only the surroundings of the first span are read
+        self._offset = max(0, marks[0].at.start_column - _NEAR) if marks and len(raw) > 4 * _NEAR else 0
+        near = raw[self._offset : self._offset + 4 * _NEAR]
         parts: list[str] = []
         starts = [0]
-        for character in raw:
+        for character in near:
             at = starts[-1]
             if character == "\t":
                 size = _TAB - at % _TAB
@@ -92,21 +96,22 @@ class _Line:
             starts.append(at + size)
         self._starts = starts
         first, last, lead = self._window(marks[0].at if marks else None)
-        tail = _CUT if last < len(parts) else ""
+        before = first + self._offset
+        tail = _CUT if before + last - first < len(raw) else ""
         self._lead = lead - starts[first]
         self._last = starts[last]
         self._first = starts[first]
-        self.text = (_CUT if first else "") + "".join(parts[first:last]) + tail
+        self.text = (_CUT if before else "") + "".join(parts[first:last]) + tail
 
     def cells(self, at: Location) -> tuple[int, int]:
         """First cell and number of cells of the part of a span that is on the line; at least one."""
-        end_column = at.end_column if at.end_line == at.start_line else len(self._starts)
+        end_column = at.end_column if at.end_line == at.start_line else len(self._starts) + self._offset
         start = self._cell(at.start_column)
         end = self._cell(end_column)
         return start + self._lead, max(end - start, 1)
 
     def _cell(self, column: int) -> int:
-        cells = self._starts[max(0, min(column - 1, len(self._starts) - 1))]
+        cells = self._starts[max(0, min(column - 1 - self._offset, len(self._starts) - 1))]
         return max(self._first, min(cells, self._last))
 
     def _window(self, at: Location | None) -> tuple[int, int, int]:
@@ -114,8 +119,8 @@ class _Line:
         starts = self._starts
         count = len(starts) - 1
         if starts[-1] <= LINE_WIDTH:
-            return 0, count, 0
-        column = min(at.start_column - 1, count) if at is not None else 0
+            return 0, count, len(_CUT) if self._offset else 0
+        column = min(at.start_column - 1 - self._offset, count) if at is not None else 0
         first = 0
         if starts[column] > LINE_WIDTH * 2 // 3:
             first = column
@@ -124,4 +129,4 @@ class _Line:
         last = first
         while last < count and starts[last + 1] - starts[first] <= LINE_WIDTH:
             last += 1
-        return first, last, len(_CUT) if first else 0
+        return first, last, len(_CUT) if first or self._offset else 0

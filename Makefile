@@ -14,7 +14,7 @@ demo: $(VENV)/.ready
 	echo "+ exit code $$code (1 means: findings; the shop in examples/ is wrong on purpose)"
 
 test: $(VENV)/.ready-for-tests
-	$(BIN)/python -m pytest -n auto --dist loadgroup
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 $(VENV)/.ready: pyproject.toml tools/setup
 	tools/setup $(VENV) .

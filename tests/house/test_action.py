@@ -20,7 +20,7 @@ import yaml
 
 from tests.house.checkout import ROOT, environment, snapshot
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("action")]
+pytestmark = pytest.mark.slow
 
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text("utf-8"))
 STEPS = ACTION["runs"]["steps"]

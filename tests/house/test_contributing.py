@@ -10,7 +10,7 @@ import pytest
 from tests.house.checkout import ROOT, environment, run, snapshot
 from tests.house.fences import Fence, commands, fences
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("contributing")]
+pytestmark = pytest.mark.slow
 
 PAGE = ROOT / "CONTRIBUTING.md"
 FILES = [fence for fence in fences(PAGE) if fence.title]

@@ -10,7 +10,7 @@ import pytest
 
 from tests.house.checkout import ROOT, environment, run, snapshot
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("make")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 
 from tests.house.checkout import BIN, ROOT, environment, run, snapshot
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("packaging")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import pytest
 
 from tests.house.checkout import BIN, commit, environment, repository, run, snapshot
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pre-commit")]
+pytestmark = pytest.mark.slow
 
 PEER = """\
 apiVersion: security.istio.io/v1

@@ -15,7 +15,7 @@ import yaml
 from tests.house.checkout import BIN, ROOT, environment, run, snapshot
 from tests.house.fences import commands, fences, shows
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("readme")]
+pytestmark = pytest.mark.slow
 
 README = ROOT / "README.md"
 PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]

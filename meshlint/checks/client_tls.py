@@ -388,7 +388,7 @@ def _unverified(block: TlsBlock, old: bool) -> Draft | None:
             f"{block.title} sets sni without subjectAltNames, which turns off the check of the name of {host}"
         )
         return replace(draft, message=text)
-    if authority:
+    if text_of(block.tls.get("caCertificates")):
         text = f"policy: {block.title} trusts an authority of its own for {host} and names no subjectAltNames"
         return replace(draft, message=text, severity="info")
     return None

@@ -216,7 +216,7 @@ def _without_timeout(route: Route) -> Draft:
     related = ((("delegated here without a timeout", root.place("delegate", part="key")),)) if root else ()
     return Draft(
         route.place(key, part="key"),
-        f"{route.title} sends requests for {_listed(route.hosts)} on without a timeout, "
+        f"{route.title} sends requests for {_hosts(route)} on without a timeout, "
         "so a hanging upstream holds the caller for as long as it likes",
         label="no timeout on this rule",
         help=f"set {field} on the rule to the longest time that callers should wait",
@@ -226,12 +226,17 @@ def _without_timeout(route: Route) -> Draft:
 
 def _wants_timeout(route: Route) -> bool:
     """Not faults for tests, not streams, not what speaks another protocol than it says (spec 2.3, 2.4)."""
-    if route.setting("fault") is not None or not (route.destinations or route.root):
+    if route.setting("fault") is not None or not route.destinations:
         return False
-    if _streams(route) or any(is_placeholder(host) for host in route.hosts):
+    if _streams(route) or _to_control_plane(route) or any(is_placeholder(host) for host in route.hosts):
         return False
     services = [s for d in route.destinations for s in d.services]
     return not services or not all(_not_http(s) for s in services)
+
+
+def _to_control_plane(route: Route) -> bool:
+    """Proxies keep a stream to istiod open."""
+    return any(d.host.startswith(("istiod.", "istiod-")) for d in route.destinations)
 
 
 def _not_http(service: Service) -> bool:
@@ -674,17 +679,20 @@ def retry_missing(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
         return
     seen: set[int] = set()
     for route in mesh.routes.all:
-        if route.api != "VirtualService" or id(route.node) in seen or route.setting("fault") is not None:
+        if route.api != "VirtualService" or id(route.node) in seen or _to_control_plane(route):
+            continue
+        if route.setting("fault") is not None:
             continue
         retry = mesh.retries.of(route)
         if retry.known and retry.value.applies and not retry.value.explicit and route.destinations:
             seen.add(id(route.node))
             yield Draft(
                 route.place("route", part="key"),
-                f"{route.title} says nothing about retries for {_listed(route.hosts)}, so Istio retries "
+                f"{route.title} says nothing about retries for {_hosts(route)}, so Istio retries "
                 "twice on its own list of failures",
                 label="no retries on this rule",
                 help="write retries with the attempts and conditions that are meant, or attempts: 0",
+                confidence=None if mesh.config.installed else "medium",
             )
 
 
@@ -770,6 +778,10 @@ def _in_rule(resource: Resource, node: Node, *path: str, part: str = "value") ->
 
 def _shown(node: Node) -> str:
     return repr(node.text) if isinstance(node, Scalar) else "a list or mapping"
+
+
+def _hosts(route: Route) -> str:
+    return "all hosts" if "*" in route.hosts or not route.hosts else _listed(route.hosts)
 
 
 def _listed(names: Iterable[str]) -> str:

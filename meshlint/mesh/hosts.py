@@ -57,7 +57,7 @@ def is_wildcard_domain(host: str) -> bool:
         return is_dns_name(host)
     if len(host) > 255 or len(first) > 63 or not _WILD_LABEL.match(first):
         return False
-    return not rest or is_dns_name(rest)
+    return "." not in host or is_dns_name(rest)
 
 
 def overlap(left: str, right: str) -> bool:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from meshlint.mesh.delegates import exported_to, is_delegate, survives
 from meshlint.mesh.hosts import HostIndex, intersect
 from meshlint.mesh.scope import GATEWAY_API, ISTIO_NETWORKING, KYMA_GATEWAY
 from meshlint.resources import Place
@@ -18,7 +19,6 @@ from meshlint.source.nodes import (
     Mapping,
     Node,
     Scalar,
-    Sequence,
     int_of,
     mappings,
     string_map,
@@ -62,6 +62,15 @@ class Destination:
     weight: int | None
     node: Node
     services: tuple[Service, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who calls: a pod, and the port that it calls."""
+
+    namespace: str
+    labels: dict[str, str]
+    port: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -240,22 +249,20 @@ def gateway_key(name: str, namespace: str) -> str:
     return f"{namespace}/{name}"
 
 
-def is_delegate(resource: Resource) -> bool:
-    """Is a VirtualService one without hosts, which only works where a root names it?"""
-    spec = resource.mapping("spec")
-    if spec is None:
-        return False
-    hosts = spec.get("hosts")
-    return hosts is None or (isinstance(hosts, Sequence) and not hosts.items)
-
-
-def applies(match: Mapping, context: str, namespace: str) -> bool:
+def applies(match: Mapping, context: str, namespace: str, client: Client | None = None) -> bool:
     """Can an HTTP match apply in a context, ``mesh`` or a gateway key? (spec traffic 1.10)
 
-    `namespace` is that of the VirtualService.
+    `namespace` is that of the VirtualService. A match that lists gateways ignores who the client is.
     """
     names = texts(match.get("gateways"))
-    return not names or any(gateway_key(item.text, namespace) == context for item in names)
+    if names:
+        return any(gateway_key(item.text, namespace) == context for item in names)
+    if client is None:
+        return True
+    source = text_of(match.get("sourceNamespace")) or client.namespace
+    port = int_of(match.get("port")) or client.port
+    labels = string_map(match.get("sourceLabels"))
+    return labels.items() <= client.labels.items() and (source, port) == (client.namespace, client.port)
 
 
 class _VirtualServices:
@@ -297,23 +304,25 @@ class _VirtualServices:
         name = text_of(root.node.dig("delegate", "name")) or ""
         namespace = text_of(root.node.dig("delegate", "namespace")) or root.resource.ns
         for resource in self.mesh.scope.find(ISTIO_NETWORKING, "VirtualService", namespace, name):
-            if not is_delegate(resource):
+            if not is_delegate(resource) or not exported_to(resource, root.resource.ns):
                 continue
             named.add(id(resource))
             for node in resource.mappings("spec", "http"):
-                yield self._http(resource, node, root.binding, root)
+                if survives(root.node, node):
+                    yield self._http(resource, node, root.binding, root)
 
     def _http(
         self, resource: Resource, node: Mapping, binding: Binding, root: Route | None, bound: bool = True
     ) -> Route:
+        matches = mappings(node.get("match"))
         mirrors = [node.get("mirror"), *(m.get("destination") for m in mappings(node.get("mirrors")))]
         return Route(
             resource=resource,
             node=node,
             api="VirtualService",
             protocol="http",
-            binding=binding,
-            matches=mappings(node.get("match")),
+            binding=_narrowed(binding, matches, resource.ns),
+            matches=matches,
             action=_http_action(node),
             destinations=tuple(self._destinations(resource, node.get("route"))),
             mirrors=tuple(self._destination(resource, m, m, None) for m in mirrors if isinstance(m, Mapping)),
@@ -345,6 +354,7 @@ class _VirtualServices:
         keys = dict.fromkeys(gateway_key(name, resource.ns) for name in names)
         serving: list[Gateway] = []
         others: list[Gateway] = []
+        unsure: list[Gateway] = []
         missing = []
         for key in keys:
             if key == MESH:
@@ -352,13 +362,24 @@ class _VirtualServices:
             namespace, _, name = key.partition("/")
             found = self.mesh.gateways.find(namespace, name, "istio")
             for gateway in found:
-                bound = bool(served_hosts(gateway, resource.ns, hosts))
-                (serving if bound else others).append(gateway)
+                bound = self._serves(gateway, resource, hosts)
+                (serving if bound else others if bound is False else unsure).append(gateway)
             if not found:
                 # a VirtualService that names a Gateway API Gateway: spec traffic 1.14 says unknown
                 missing.append(key)
         mesh_hosts = hosts if MESH in keys else ()
-        return Binding(hosts, mesh_hosts, tuple(serving), tuple(others), (), tuple(missing))
+        return Binding(hosts, mesh_hosts, tuple(serving), tuple(others), tuple(unsure), tuple(missing))
+
+    def _serves(self, gateway: Gateway, resource: Resource, hosts: tuple[str, ...]) -> bool | None:
+        """Does the gateway serve a host of it, and see it? Its pods' namespace looks, not its own."""
+        if not served_hosts(gateway, resource.ns, hosts):
+            return False
+        if exported_to(resource, ""):
+            return True
+        namespaces = {workload.namespace for workload in self.mesh.gateways.workloads_of(gateway)}
+        if not namespaces:
+            return None
+        return any(exported_to(resource, namespace) for namespace in namespaces)
 
 
 def served_hosts(gateway: Gateway, namespace: str, hosts: Iterable[str]) -> list[str]:
@@ -370,6 +391,26 @@ def served_hosts(gateway: Gateway, namespace: str, hosts: Iterable[str]) -> list
 def server_hosts(server: Server, namespace: str) -> list[str]:
     """Hosts that a server offers to VirtualServices of a namespace."""
     return [host for admitted, host in server.hosts if admitted in ("*", namespace)]
+
+
+def _narrowed(binding: Binding, matches: list[Mapping], namespace: str) -> Binding:
+    """The binding of a rule all of whose matches name gateways, ``mesh`` among them."""
+    listed = [[item.text for item in texts(match.get("gateways"))] for match in matches]
+    if not listed or not all(listed):
+        return binding
+    keys = {gateway_key(name, namespace) for names in listed for name in names}
+
+    def chosen(gateways: tuple[Gateway, ...]) -> tuple[Gateway, ...]:
+        return tuple(g for g in gateways if f"{g.namespace}/{g.name}" in keys)
+
+    return replace(
+        binding,
+        mesh_hosts=binding.mesh_hosts if MESH in keys else (),
+        gateways=chosen(binding.gateways),
+        other_gateways=chosen(binding.other_gateways),
+        unsure_gateways=chosen(binding.unsure_gateways),
+        missing=tuple(key for key in binding.missing if key in keys),
+    )
 
 
 def _http_action(node: Mapping) -> str:

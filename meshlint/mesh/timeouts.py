@@ -14,7 +14,7 @@ from meshlint.mesh.durations import SECOND, gateway_duration, istio_duration, ky
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.scope import ISTIO_NETWORKING
 from meshlint.resources import Place
-from meshlint.source.nodes import Mapping, string_map, text_of
+from meshlint.source.nodes import Mapping, Node, Sequence, string_map, text_of
 
 if TYPE_CHECKING:
     from meshlint.mesh.mesh import Mesh
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 KYMA_DEFAULT: Final = 180 * SECOND
 _ROUTE_PATCHES: Final = frozenset({"ROUTE_CONFIGURATION", "VIRTUAL_HOST", "HTTP_ROUTE"})
+#: parts of the names of Envoy fields that decide how long a request may take or is repeated
+_TIME_WORDS: Final = ("timeout", "retry", "retries", "duration", "route", "cluster")
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,11 +204,31 @@ def _route_contexts(resource: Resource) -> Iterator[str]:
             target == "NETWORK_FILTER" and manager.endswith("http_connection_manager")
         ):
             continue
+        if _leaves_times_alone(patch.get("patch")):
+            continue
         context = text_of(patch.dig("match", "context")) or "ANY"
         if context in ("ANY", "GATEWAY"):
             yield "GATEWAY"
         if context in ("ANY", "SIDECAR_OUTBOUND"):
             yield "SIDECAR"
+
+
+def _leaves_times_alone(patch: Node | None) -> bool:
+    """A merge whose value is written out and says nothing about timeouts, retries or routing."""
+    if not isinstance(patch, Mapping) or text_of(patch.get("operation")) != "MERGE":
+        return False
+    return not any(word in key.lower() for key in _keys(patch.get("value")) for word in _TIME_WORDS)
+
+
+def _keys(node: Node | None) -> Iterator[str]:
+    pending = [node]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, Mapping):
+            yield from node
+            pending += [value for _, value in node.index.values()]
+        elif isinstance(node, Sequence):
+            pending += node.items
 
 
 def _may_select(envoy_filter: Resource, gateway_selector: dict[str, str]) -> bool:

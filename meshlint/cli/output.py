@@ -15,7 +15,7 @@ import click
 from meshlint.cli.refusal import Refusal
 from meshlint.findings import Finding, Report
 from meshlint.policy.names import closest
-from meshlint.report import FORMATS, Sources, renderer
+from meshlint.report import FORMATS, FROM_REPOSITORY, Sources, renderer
 
 STDOUT: Final = "-"
 #: formats that people read: what is asked for on top of the findings goes into the report itself
@@ -47,7 +47,9 @@ def write(
     output: Output, report: Report, sources: Sources, *, color: bool, extra: Sequence[str] = ()
 ) -> None:
     """Render one report and write it; `extra` are lines for people after it."""
-    text = renderer(output.format)(report, sources, color=color and output.file == STDOUT)
+    root = _root_prefix() if output.format in FROM_REPOSITORY else ""
+    render = renderer(output.format)
+    text = render(report, sources, color=color and output.file == STDOUT, root=root)
     if output.file == STDOUT:
         sys.stdout.write(text + "".join(f"{line}\n" for line in extra))
         return
@@ -55,6 +57,16 @@ def write(
         _write_whole(Path(output.file), text)
     except OSError as error:
         raise Refusal(f"{output.file}: cannot be written: {error.strerror}") from None
+
+
+def _root_prefix() -> str:
+    """The path of the current folder inside its Git repository, '' at its root or outside of any."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / ".git").exists():
+            prefix = here.relative_to(folder).as_posix()
+            return "" if prefix == "." else prefix
+    return ""
 
 
 def suppressed_lines(report: Report) -> list[str]:
@@ -66,15 +78,8 @@ def suppressed_lines(report: Report) -> list[str]:
 
 
 def statistics_lines(report: Report) -> list[str]:
-    """What --statistics adds: how often each rule spoke, most often first."""
-    counts: dict[tuple[str, str], int] = {}
-    for finding in report.active:
-        counts[finding.rule, finding.severity] = counts.get((finding.rule, finding.severity), 0) + 1
-    if not counts:
-        return []
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    width = len(str(ranked[0][1]))
-    return ["", *(f"{count:>{width}}  {severity:<7}  {rule}" for (rule, severity), count in ranked)]
+    """What --statistics adds."""
+    return ["", *statistics(report).splitlines()] if report.active else []
 
 
 def _output(text: str) -> Output:

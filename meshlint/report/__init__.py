@@ -22,8 +22,14 @@ FORMATS: Final[dict[str, str]] = {
 }
 
 
+#: Formats whose file names are relative to the root of the repository instead of the working directory.
+FROM_REPOSITORY: Final = frozenset(("sarif", "github"))
+
+
 class Renderer(Protocol):
-    def __call__(self, report: Report, sources: Sources, *, color: bool = False) -> str: ...
+    """`root` is the path of the working directory inside the repository, '' for its root."""
+
+    def __call__(self, report: Report, sources: Sources, *, color: bool = False, root: str = "") -> str: ...
 
 
 def renderer(name: str) -> Renderer:

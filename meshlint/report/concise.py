@@ -7,7 +7,7 @@ from meshlint.report import Sources
 from meshlint.report.printable import one_line
 
 
-def render(report: Report, sources: Sources, *, color: bool = False) -> str:
+def render(report: Report, sources: Sources, *, color: bool = False, root: str = "") -> str:
     return "".join(
         f"{one_line(f.location.file)}:{f.location.start_line}:{f.location.start_column}: "
         f"{f.severity}[{f.rule}] {one_line(f.message)}\n"

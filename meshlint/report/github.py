@@ -19,7 +19,6 @@ _LEVELS: Final = {"error": "error", "warning": "warning", "info": "notice"}
 
 
 def render(report: Report, sources: Sources, *, color: bool = False, root: str = "") -> str:
-    """`root` is the path of the working directory inside the repository, '' for its root."""
     commands: dict[str, list[str]] = {"error": [], "warning": [], "notice": []}
     for error in report.errors:
         at = {"file": _path(error.file, root)} if error.file else {}

@@ -12,7 +12,7 @@ from meshlint.report import Sources
 SCHEMA_VERSION = 1
 
 
-def render(report: Report, sources: Sources, *, color: bool = False) -> str:
+def render(report: Report, sources: Sources, *, color: bool = False, root: str = "") -> str:
     return json.dumps(document(report), indent=2) + "\n"
 
 

@@ -20,7 +20,7 @@ _SPECIAL: Final = re.compile(r"[\\`*_\[\]|~#$@:]")
 _HTML: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
-def render(report: Report, sources: Sources, *, color: bool = False) -> str:
+def render(report: Report, sources: Sources, *, color: bool = False, root: str = "") -> str:
     parts = [f"## meshlint\n\n{escape(summary(report))}\n"]
     parts += _errors(report)
     room = MAX_BYTES - sum(_size(part) for part in parts)

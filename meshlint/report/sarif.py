@@ -35,7 +35,6 @@ def render(
     root: str = "",
     category: str = "meshlint",
 ) -> str:
-    """`root` is the path of the working directory inside the repository, '' for its root."""
     findings = _chosen(report)
     infos = _infos(report, findings)
     index = {info.name: number for number, info in enumerate(infos)}

@@ -25,7 +25,7 @@ SKIP_REASONS: Final = {
 }
 
 
-def render(report: Report, sources: Sources, *, color: bool = False) -> str:
+def render(report: Report, sources: Sources, *, color: bool = False, root: str = "") -> str:
     look = paint(color)
     texts = _Texts(sources)
     blocks = [

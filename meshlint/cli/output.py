@@ -16,6 +16,7 @@ from meshlint.cli.refusal import Refusal
 from meshlint.findings import Finding, Report
 from meshlint.policy.names import closest
 from meshlint.report import FORMATS, FROM_REPOSITORY, Sources, renderer
+from meshlint.report.statistics import statistics
 
 STDOUT: Final = "-"
 #: formats that people read: what is asked for on top of the findings goes into the report itself

@@ -1,0 +1,51 @@
+"""`meshlint inspect`: the effective state of workloads and routes, with the lines that decide it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from meshlint import __version__
+from meshlint.cli.main import SETTINGS
+from meshlint.cli.options import color_option, configured, roots, rules_for, scope_options, wants_color
+from meshlint.cli.refusal import Refusal
+from meshlint.cli.state import state_of
+from meshlint.cli.state_table import table
+from meshlint.lint import mesh_of
+from meshlint.report.paint import paint
+from meshlint.source.load import load
+
+
+@click.command("inspect", context_settings=SETTINGS)
+@click.argument("paths", nargs=-1)
+@click.option("--namespace", "-n", multiple=True, help="Only this namespace; may be repeated.")
+@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@color_option
+@scope_options
+def command(paths: tuple[str, ...], namespace: tuple[str, ...], format_: str, **options: Any) -> int:
+    """Show the effective state of workloads and routes, with the lines that decide it.
+
+    Per workload: its data plane, mutual TLS per port, token, authorization and exposure. Per route:
+    hosts, timeout and retries. What the input does not show is unknown, with the missing evidence.
+    """
+    config = configured(paths, options)
+    rules_for(config)
+    inputs = paths or roots(config)
+    stdin = sys.stdin.buffer.read() if "-" in inputs else None
+    loaded = load(inputs, stdin=stdin, exclude=config.exclude, root=config.root)
+    mesh = mesh_of(loaded, config)
+    if not mesh.scope.resources and not loaded.errors:
+        raise Refusal(f"no manifest found in {', '.join(paths) or 'the current folder'}")
+    state = state_of(mesh, namespace)
+    if format_ == "json":
+        document = {"schema_version": 1, "meshlint": __version__, **state.plain()}
+        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    else:
+        look = paint(wants_color(options["color"], sys.stdout))
+        sys.stdout.write("".join(f"{line}\n" for line in table(state, look)))
+    for file, message in loaded.errors:
+        click.echo(f"meshlint: error: {file + ': ' if file else ''}{message}", err=True)
+    return 2 if loaded.errors else 0

@@ -1,0 +1,82 @@
+"""The state of a mesh as text for a terminal: a block per workload and route, a line per answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from meshlint.cli.state import Answer, At, ExposureState, RouteState, State, WorkloadState
+from meshlint.findings import ResourceRef
+from meshlint.report.paint import Paint
+
+_LABEL = 14
+_VALUE = 34
+
+
+def table(state: State, look: Paint) -> Iterator[str]:
+    """Lines: what, the answer, and the lines that decide it."""
+    for workload in state.workloads:
+        yield from _workload(workload, look)
+    for route in state.routes:
+        yield from _route(route, look)
+    answers = [a for w in state.workloads for a in (w.data_plane, w.token, *(p.mtls for p in w.ports))]
+    answers += [answer for route in state.routes for answer in (route.timeout, route.retries)]
+    open_ = sum(1 for answer in answers if answer.state != "known")
+    yield (
+        f"{len(state.workloads)} workloads, {len(state.routes)} routes; "
+        f"{len(answers) - open_} answers known, {open_} unknown"
+    )
+
+
+def _workload(workload: WorkloadState, look: Paint) -> Iterator[str]:
+    yield f"{look.bold(_title(workload.resource))}   {_at(workload.at)}"
+    yield _line("data plane", workload.data_plane)
+    for port in workload.ports:
+        yield _line(f"mTLS {port.port}" if port.port else "mTLS", port.mtls)
+    for policy in workload.authentication:
+        yield _row("authentication", policy.effect, f"{_title(policy.resource)}, {_at(policy.at)}")
+    for policy in workload.authorization:
+        yield _row("authorization", policy.effect, f"{_title(policy.resource)}, {_at(policy.at)}")
+    yield _line("token", workload.token)
+    for exposure in workload.exposures:
+        yield from _exposure(exposure)
+    yield ""
+
+
+def _exposure(exposure: ExposureState) -> Iterator[str]:
+    hosts = ", ".join(exposure.hosts) or "any host"
+    yield _row("exposed", _title(exposure.by), f"{hosts}, {_at(exposure.at)}")
+    for answer in exposure.token:
+        yield _line("  token", answer)
+
+
+def _route(route: RouteState, look: Paint) -> Iterator[str]:
+    yield f"{look.bold(_title(route.resource))} ({route.protocol} rule)   {_at(route.at)}"
+    yield _row("hosts", ", ".join(route.hosts) or "none")
+    via = [*route.gateways, *(("the mesh",) if route.mesh else ())]
+    yield _row("through", ", ".join(via) or "nothing in the input")
+    yield _row("to", "; ".join(route.destinations))
+    yield _line("timeout", route.timeout)
+    yield _line("retries", route.retries)
+    yield ""
+
+
+def _line(label: str, answer: Answer) -> str:
+    value = answer.value if answer.value is not None else answer.state
+    notes = [answer.reason] if answer.reason else []
+    if answer.state == "known" and not answer.certain:
+        notes.append("as far as the input shows")
+    notes += [", ".join(_at(at) for at in answer.because[:3])] if answer.because else []
+    return _row(label, value, "; ".join(notes))
+
+
+def _row(label: str, value: str, note: str = "") -> str:
+    return f"  {label:<{_LABEL}} {value:<{_VALUE}}  {note}".rstrip()
+
+
+def _title(resource: ResourceRef) -> str:
+    where = f"{resource.namespace}/" if resource.namespace else ""
+    return f"{resource.kind} {where}{resource.name}"
+
+
+def _at(at: At) -> str:
+    return f"{at.file}:{at.line}"

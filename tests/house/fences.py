@@ -49,7 +49,7 @@ def shows(expected: str, output: str) -> bool:
         r"(?:.*\n)*?" if line.strip() == "..." else re.escape(line.rstrip()) + r" *\n"
         for line in expected.splitlines()
     )
-    return re.fullmatch(pattern, output if output.endswith("\n") else output + "\n") is not None
+    return re.fullmatch(pattern, output if output.endswith("\n") or not output else output + "\n") is not None
 
 
 def _dedent(text: str, indent: str) -> str:

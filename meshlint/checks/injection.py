@@ -279,7 +279,7 @@ def _on_owner(mesh: Mesh, workload: Workload) -> Iterator[Draft]:
     for path in places[: 2 if workload.kind == "CronJob" else 1]:
         for part in ("labels", "annotations"):
             written = resource.mapping(*path, part)
-            if written is None:
+            if written is None or written.index.keys().isdisjoint(_MISPLACED):
                 continue
             pod = workload.labels if part == "labels" else workload.annotations
             for key in written:
@@ -293,6 +293,7 @@ def _on_owner(mesh: Mesh, workload: Workload) -> Iterator[Draft]:
 
 
 _POD_LABELS = frozenset({INJECT, MODE})
+_MISPLACED = POD_ANNOTATIONS | _POD_LABELS | {NAMESPACE_INJECTION}
 
 
 def _belongs_to_template(
@@ -624,10 +625,8 @@ def opt_out(mesh: Mesh, options: Options) -> Iterator[Draft]:
     for workload in mesh.workloads.all:
         if allowed in workload.annotations or allowed in workload.resource.annotations:
             continue
-        if workload.control_plane or workload.host_network or _is_gateway(mesh, workload):
-            continue
         opting = _opting_out(mesh, workload)
-        if opting is None:
+        if opting is None or workload.control_plane or workload.host_network or _is_gateway(mesh, workload):
             continue
         place, inherited = opting
         yield Draft(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import ip_network
 
 from meshlint.source.parse import parse
@@ -75,6 +76,7 @@ _GO_BOOLEANS = frozenset(
 _QUANTITY = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?$")
 
 
+@lru_cache(maxsize=4096)
 def refusal(key: str, value: str) -> str | None:
     """What the injector would have accepted for the annotation, if it refuses the value."""
     check = _VALIDATORS.get(key)
@@ -169,3 +171,6 @@ _VALIDATORS: dict[str, Callable[[str], str | None]] = {
     _SIDECAR + "proxyCPULimit": _quantity,
     _SIDECAR + "proxyMemoryLimit": _quantity,
 }
+
+#: annotations whose values the injector checks
+VALIDATED = frozenset(_VALIDATORS)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from meshlint.mesh.annotations import refusal
+from meshlint.mesh.annotations import VALIDATED, refusal
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.namespaces import IGNORED_NAMESPACES, label_value
 from meshlint.mesh.webhooks import INJECT, REVISION, Webhooks, pod_label, selects, undecided
@@ -33,6 +33,9 @@ _BUILT_IN_TEMPLATES = frozenset(
     {"sidecar", "gateway", "grpc-agent", "grpc-simple", "waypoint", "kube-gateway", "agentgateway"}
     | {"agentgateway-waypoint"}
 )
+_DECIDING_LABELS = frozenset({INJECT, REVISION})
+_CHECKED_ANNOTATIONS = VALIDATED | {TEMPLATES}
+_DECIDING_ANNOTATIONS = _CHECKED_ANNOTATIONS | {INJECT, STATUS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +65,14 @@ class Injection:
         self.mesh = mesh
         self.webhooks = Webhooks(mesh)
         self._cache: dict[int, Fact[Injected | None]] = {}
+        self._by_namespace: dict[str, Fact[Injected | None]] = {}
 
     def of(self, workload: Workload) -> Fact[Injected | None]:
         """How the pods are injected; None: they are not. A refused pod is unknown, see `refusals`."""
         fact = self._cache.get(id(workload))
         if fact is None:
-            fact = self._cache[id(workload)] = self._decide(workload)
+            decide = self._ordinary if self._is_ordinary(workload) else self._decide
+            fact = self._cache[id(workload)] = decide(workload)
         return fact
 
     def config_of(self, workload: Workload) -> MeshConfig:
@@ -80,12 +85,12 @@ class Injection:
     def refusals(self, workload: Workload) -> list[Refusal]:
         """Values in the pod template that the API server or the injector refuses."""
         found = []
-        for key in (INJECT, REVISION):
+        for key in sorted(workload.labels.keys() & _DECIDING_LABELS):
             node = workload.label_node(key)
             if isinstance(node, Scalar) and _refused_type(node):
                 place = workload.pod_place("metadata", "labels", key)
                 found.append(Refusal(place, key, node.text, "a string, so put it in quotes"))
-        for key in workload.annotations:
+        for key in sorted(workload.annotations.keys() & _CHECKED_ANNOTATIONS):
             node = workload.annotation_node(key)
             if not isinstance(node, Scalar) or is_placeholder(node.text) or node.string is None:
                 continue
@@ -110,6 +115,28 @@ class Injection:
         if version is not None and version < 27:
             return Fact.of(False, reason=f"Istio 1.{version} uses native sidecars only on demand")
         return Fact.missing("native sidecars depend on the version of the nodes")
+
+    def _is_ordinary(self, workload: Workload) -> bool:
+        """Does nothing but the namespace decide about the pod?"""
+        return (
+            workload.labels.keys().isdisjoint(_DECIDING_LABELS)
+            and workload.annotations.keys().isdisjoint(_DECIDING_ANNOTATIONS)
+            and not workload.host_network
+            and not self._selective
+        )
+
+    @cached_property
+    def _selective(self) -> bool:
+        """May other labels of a pod decide?"""
+        names = ("neverInjectSelector", "alwaysInjectSelector")
+        values = [self.mesh.config.injector_value("sidecarInjectorWebhook", name) for name in names]
+        return bool(self.webhooks.all) or any(not value.known or value.value for value in values)
+
+    def _ordinary(self, workload: Workload) -> Fact[Injected | None]:
+        fact = self._by_namespace.get(workload.namespace)
+        if fact is None:
+            fact = self._by_namespace[workload.namespace] = self._decide(workload)
+        return fact
 
     def _decide(self, workload: Workload) -> Fact[Injected | None]:
         manual = manual_proxy(workload)

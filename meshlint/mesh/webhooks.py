@@ -24,6 +24,9 @@ INJECT = "sidecar.istio.io/inject"
 REVISION = "istio.io/rev"
 NAMESPACE_INJECTION = "istio-injection"
 
+_ABSENT: Fact[str | None] = Fact.of(None, reason="the pod has no such label")
+_RUN_TIME: Fact[str | None] = Fact.missing("the platform adds this label at run time")
+
 Lookup = Callable[[str], Fact[str | None]]
 
 
@@ -153,12 +156,12 @@ def undecided(fact: Fact[str | None]) -> Fact[str | None]:
 
 def pod_label(workload: Workload, key: str) -> Fact[str | None]:
     """A label of the pods; unknown where the platform adds it at run time."""
+    if key not in workload.labels:
+        return _RUN_TIME if key in RUN_TIME_LABELS else _ABSENT
     node = workload.label_node(key)
-    if isinstance(node, Scalar):
-        return label_value(node, workload.pod_place("metadata", "labels", key, part="pair"))
-    if key in RUN_TIME_LABELS:
-        return Fact.missing(f"the label {key} is added at run time")
-    return Fact.of(None, workload.resource.place(), reason=f"the pod has no label {key}")
+    if not isinstance(node, Scalar):
+        return _ABSENT
+    return label_value(node, workload.pod_place("metadata", "labels", key, part="pair"))
 
 
 def selects(selector: MappingOf[str, Any] | None, lookup: Lookup) -> bool | None:

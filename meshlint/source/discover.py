@@ -6,13 +6,14 @@ and globs. Each real file comes once. Under pre-commit the files of a folder are
 """
 
 # Trees have 20,000 files, and making Path objects takes longer than the rest of the walk:
-# ruff: noqa: PTH100, PTH110, PTH112, PTH113, PTH116, PTH118, PTH207
+# ruff: noqa: PTH100, PTH110, PTH112, PTH113, PTH116, PTH118, PTH119, PTH206, PTH207
 
 from __future__ import annotations
 
 import glob
 import os
 import re
+import stat
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -55,7 +56,7 @@ def shown(path: str) -> str:
         relative = os.path.relpath(path)
     except ValueError:  # another drive
         relative = path
-    return relative.replace(os.sep, "/")
+    return os.fsencode(relative).decode("utf-8", "replace").replace(os.sep, "/")
 
 
 class Excluded:
@@ -142,6 +143,8 @@ def _add(path: str, named: bool, excluded: Excluded, found: Discovery, seen: set
         if named:
             found.errors.append((shown(path), f"cannot be read: {error.strerror}"))
         return
+    if not named and not stat.S_ISREG(status.st_mode):
+        return
     identity = (status.st_dev, status.st_ino)
     if identity not in seen:
         seen.add(identity)
@@ -156,7 +159,7 @@ def _glob(pattern: str, excluded: Excluded, found: Discovery) -> Iterator[str]:
         if os.path.isdir(path):
             if not pattern.endswith("**"):
                 yield from _folder(path, excluded, found)
-        elif path.endswith(SUFFIXES) or not pattern.endswith("*"):
+        elif (_is_wanted(path) or not pattern.endswith("*")) and not _left_out(path, pattern):
             yield path
 
 
@@ -165,11 +168,26 @@ def _folder(folder: str, excluded: Excluded, found: Discovery) -> Iterator[str]:
         indexed = _index(folder)
         if indexed is not None:
             return iter(indexed)
-    return _walk(folder, excluded, found, {os.path.realpath(folder)})
+    return _walk(folder, excluded, found, Tree(folder))
 
 
-def _walk(folder: str, excluded: Excluded, found: Discovery, above: set[str]) -> Iterator[str]:
-    """Files of a folder, depth first, sorted by name; a folder that leads back up is not entered."""
+class Tree:
+    """Which links to folders does a walk follow? Each once, and none that leaves the tree."""
+
+    def __init__(self, folder: str) -> None:
+        self._entered = {os.path.realpath(folder)}
+        self._roots = tuple(os.path.join(os.path.realpath(root), "") for root in (folder, "."))
+
+    def enters(self, link: str) -> bool:
+        real = os.path.realpath(link)
+        if real in self._entered or not real.startswith(self._roots):
+            return False
+        self._entered.add(real)
+        return True
+
+
+def _walk(folder: str, excluded: Excluded, found: Discovery, tree: Tree) -> Iterator[str]:
+    """Files of a folder, depth first, sorted by name."""
     try:
         with os.scandir(folder) as entries:
             listing = sorted(entries, key=lambda entry: entry.name)
@@ -183,18 +201,14 @@ def _walk(folder: str, excluded: Excluded, found: Discovery, above: set[str]) ->
         if _is_folder(entry):
             if name.startswith(".") or name in _LEFT_OUT or excluded(entry.path, folder=True):
                 continue
-            real = os.path.realpath(entry.path) if entry.is_symlink() else None
-            if real is None:
-                yield from _walk(entry.path, excluded, found, above)
-            elif real not in above:
-                above.add(real)
-                yield from _walk(entry.path, excluded, found, above)
+            if not entry.is_symlink() or tree.enters(entry.path):
+                yield from _walk(entry.path, excluded, found, tree)
         elif _is_wanted(name):
             yield entry.path
 
 
 def _is_wanted(name: str) -> bool:
-    return name.endswith(SUFFIXES) or name.endswith("Kustomization")
+    return name.endswith(SUFFIXES) or os.path.basename(name) == "Kustomization"
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -208,7 +222,7 @@ def _index(folder: str) -> list[str] | None:
     """The files that git's index has below a folder; None where there is no repository."""
     try:
         listed = subprocess.run(
-            ["git", "ls-files", "-z", "--", "."],  # noqa: S607
+            ["git", "-c", "core.fsmonitor=false", "ls-files", "-z", "--", "."],  # noqa: S607
             cwd=folder, capture_output=True, check=True,
         )  # fmt: skip
     except (OSError, subprocess.CalledProcessError):
@@ -216,6 +230,11 @@ def _index(folder: str) -> list[str] | None:
     names = sorted(os.fsdecode(name) for name in listed.stdout.split(b"\0") if name)
     paths = (os.path.join(folder, name) for name in names if _is_wanted(name) and not _hidden(name))
     return [path for path in paths if os.path.isfile(path)]
+
+
+def _left_out(path: str, pattern: str) -> bool:
+    """Did ``**`` lead into a folder that nobody names?"""
+    return any(part in _LEFT_OUT and part not in pattern for part in path.split(os.sep))
 
 
 def _hidden(name: str) -> bool:

@@ -7,25 +7,38 @@ for literal blocks (``|``); in every other style all nodes stand where the whole
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from meshlint.source.files import SourceFile
 from meshlint.source.nodes import Mapping, Node, Scalar
 from meshlint.source.parse import parse
 
 
-def embedded(file: SourceFile, scalar: Scalar) -> tuple[Node | None, tuple[str, Scalar] | None]:
-    """The root of the first inner document, and the first problem: a message and where it stands."""
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """`root` is that of the first inner document; `problem` is a message and where it stands.
+
+    `templated`: another tool renders the text first, so that it cannot be read yet.
+    """
+
+    root: Node | None
+    problem: tuple[str, Scalar] | None = None
+    templated: bool = False
+
+
+def embedded(file: SourceFile, scalar: Scalar) -> Embedded:
+    """Read the YAML that a scalar of a file holds."""
     inner = parse(file.path, scalar.text)
     shift = _shift(file, scalar)
     seen: set[int] = set()
     root = inner.documents[0].root if inner.documents else None
     if root is not None:
         _move(root, shift, seen)
-    if not inner.problems:
-        return root, None
+    if inner.skipped is not None or not inner.problems:
+        return Embedded(root, templated=inner.skipped is not None)
     problem = inner.problems[0]
     start, end = shift(problem.start, problem.end)
-    return root, (problem.message, Scalar(start, end, "", "", None))
+    return Embedded(root, (problem.message, Scalar(start, end, "", "", None)))
 
 
 def _shift(file: SourceFile, scalar: Scalar) -> Callable[[int, int], tuple[int, int]]:

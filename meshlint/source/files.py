@@ -59,6 +59,8 @@ class SourceFile:
     default_namespace: str = "default"
     kustomization: str | None = None
     may_exist: set[tuple[str, str]] = field(default_factory=set)
+    #: how many nodes the aliases of its documents have added so far
+    expanded: int = 0
     _lines: list[int] | None = None
 
     def position(self, offset: int) -> tuple[int, int]:

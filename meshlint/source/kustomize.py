@@ -31,14 +31,18 @@ _LISTS_OF_OTHER_FILES = (
 
 @dataclass(slots=True, eq=False)
 class _Kustomization:
+    """`builds` are the namespaces that builds of it, and of those that include it, give its objects."""
+
     path: str
     root: Mapping
     namespace: str | None
-    parents: list[_Kustomization] = field(default_factory=list)
+    included: list[_Kustomization] = field(default_factory=list)
+    is_root: bool = True
+    builds: set[str | None] = field(default_factory=set)
 
     @property
     def folder(self) -> str:
-        return posixpath.dirname(self.path)
+        return posixpath.normpath(posixpath.dirname(self.path))
 
     def paths(self, *names: str) -> Iterator[str]:
         """The paths that lists of the kustomization name, relative to the working directory."""
@@ -53,22 +57,16 @@ class _Kustomization:
 
 def apply(files: list[SourceFile]) -> bool:
     """Mark patches, set default namespaces; True if building would change what references see."""
-    found = {file.path: k for file in files for k in _kustomizations(file)}
+    found = [kustomization for file in files for kustomization in _kustomizations(file)]
     if not found:
         return False
     by_path = {file.path: file for file in files}
-    by_folder = {k.folder: k for k in found.values()}
-    claims: dict[str, list[_Kustomization]] = {}
-    for kustomization in found.values():
-        for path in kustomization.paths(*_LISTS_OF_OBJECTS):
-            if path in by_path:
-                claims.setdefault(path, []).append(kustomization)
-            elif path in by_folder:
-                by_folder[path].parents.append(kustomization)
-    _mark_parts(found.values(), by_path, set(claims))
+    claims = _connect(found, by_path)
+    _mark_parts(found, by_path, set(claims))
+    _propagate_namespaces(found)
     settled = [_settle(by_path[path], claiming) for path, claiming in claims.items()]
-    reach = by_path.keys() | by_folder.keys()
-    return not all(settled) or any(_transforms(k, reach) for k in found.values())
+    known = by_path.keys() | {kustomization.folder for kustomization in found}
+    return not all(settled) or any(_transforms(kustomization, known) for kustomization in found)
 
 
 def is_kustomization(path: str) -> bool:
@@ -76,13 +74,29 @@ def is_kustomization(path: str) -> bool:
 
 
 def _kustomizations(file: SourceFile) -> Iterator[_Kustomization]:
-    if is_kustomization(file.path):
-        for document in file.documents[:1]:
-            if isinstance(document.root, Mapping):
-                yield _Kustomization(file.path, document.root, text_of(document.root.get("namespace")))
+    if is_kustomization(file.path) and file.documents:
+        root = file.documents[0].root
+        if isinstance(root, Mapping):
+            for secret in mappings(root.get("secretGenerator")):
+                file.may_exist.add(("Secret", text_of(secret.get("name")) or ""))
+            yield _Kustomization(file.path, root, text_of(root.get("namespace")) or None)
 
 
-def _mark_parts(found: Iterable[_Kustomization], by_path: dict[str, SourceFile], claimed: set[str]) -> None:
+def _connect(found: list[_Kustomization], by_path: dict[str, SourceFile]) -> dict[str, list[_Kustomization]]:
+    """Link kustomizations to those they include; the result tells who lists each file."""
+    by_folder = {kustomization.folder: kustomization for kustomization in found}
+    claims: dict[str, list[_Kustomization]] = {}
+    for kustomization in found:
+        for path in kustomization.paths(*_LISTS_OF_OBJECTS):
+            if path in by_path:
+                claims.setdefault(path, []).append(kustomization)
+            elif path in by_folder:
+                kustomization.included.append(by_folder[path])
+                by_folder[path].is_root = False
+    return claims
+
+
+def _mark_parts(found: list[_Kustomization], by_path: dict[str, SourceFile], claimed: set[str]) -> None:
     """Patches and data that a kustomization names are parts; a file that it also lists is an object."""
     for kustomization in found:
         for path in _parts(kustomization):
@@ -95,20 +109,14 @@ def _parts(kustomization: _Kustomization) -> Iterator[str]:
     yield from kustomization.paths(*_LISTS_OF_OTHER_FILES)
     for name in ("patches", "patchesJson6902", "replacements"):
         for entry in mappings(kustomization.root.get(name)):
-            path = text_of(entry.get("path"))
-            if path:
-                yield kustomization.join(path)
+            yield kustomization.join(text_of(entry.get("path")) or ".")
     for name in ("configMapGenerator", "secretGenerator"):
         for entry in mappings(kustomization.root.get(name)):
             for data in (*texts(entry.get("files")), *texts(entry.get("envs"))):
                 yield kustomization.join(data.text.rpartition("=")[2])
     for chart in mappings(kustomization.root.get("helmCharts")):
-        values = text_of(chart.get("valuesFile"))
-        if values:
-            yield kustomization.join(values)
-    schema = text_of(kustomization.root.dig("openapi", "path"))
-    if schema:
-        yield kustomization.join(schema)
+        yield kustomization.join(text_of(chart.get("valuesFile")) or ".")
+    yield kustomization.join(text_of(kustomization.root.dig("openapi", "path")) or ".")
 
 
 def mark_strategic_deletes(documents: Iterable[Document]) -> None:
@@ -122,11 +130,25 @@ def _is_patch_key(key: Node) -> bool:
     return isinstance(key, Scalar) and key.text == "$patch"
 
 
+def _propagate_namespaces(found: list[_Kustomization]) -> None:
+    """Of nested kustomizations the outermost that sets a namespace wins."""
+    pending = [kustomization for kustomization in found if kustomization.is_root]
+    for kustomization in pending:
+        kustomization.builds.add(kustomization.namespace)
+    while pending:
+        outer = pending.pop()
+        for inner in outer.included:
+            passed = {inner.namespace if namespace is None else namespace for namespace in outer.builds}
+            if not passed <= inner.builds:
+                inner.builds |= passed
+                pending.append(inner)
+
+
 def _settle(file: SourceFile, claiming: list[_Kustomization]) -> bool:
     """Give a file its default namespace; False if the namespace of its objects stays open."""
     if len(claiming) == 1:
         file.kustomization = claiming[0].path
-    namespaces = set().union(*(_namespaces(k, frozenset()) for k in claiming))
+    namespaces = set[str | None]().union(*(kustomization.builds for kustomization in claiming))
     if len(namespaces) != 1:
         return False
     namespace = namespaces.pop()
@@ -137,21 +159,10 @@ def _settle(file: SourceFile, claiming: list[_Kustomization]) -> bool:
     return written <= {None, "", namespace}
 
 
-def _namespaces(kustomization: _Kustomization, below: frozenset[str]) -> set[str | None]:
-    """The namespaces that builds give its objects: of nested kustomizations the outermost wins."""
-    if kustomization.path in below:
-        return set()
-    if not kustomization.parents:
-        return {kustomization.namespace}
-    passed = below | {kustomization.path}
-    outer = set().union(*(_namespaces(parent, passed) for parent in kustomization.parents))
-    return {kustomization.namespace if namespace is None else namespace for namespace in outer}
-
-
-def _transforms(kustomization: _Kustomization, reach: Iterable[str]) -> bool:
+def _transforms(kustomization: _Kustomization, known: Iterable[str]) -> bool:
     root = kustomization.root
     return any(_is_filled(root.get(name)) for name in _TRANSFORMERS) or any(
-        "://" in item.text or kustomization.join(item.text) not in reach
+        "://" in item.text or kustomization.join(item.text) not in known
         for name in ("resources", "bases")
         for item in texts(root.get(name))
         if "\n" not in item.text

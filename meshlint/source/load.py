@@ -115,7 +115,7 @@ def _read_file(loaded: Loaded, found: Found, charts: Charts) -> None:
 
 
 def _read_bytes(loaded: Loaded, path: str, data: bytes, *, named: bool, chart: bool = False) -> None:
-    candidate = _may_hold_manifest(data) or is_kustomization(path)
+    candidate = _may_hold_manifest(data) or is_kustomization(path) or (chart and b"{{" in data)
     if not candidate and not named:
         return
     try:

@@ -64,6 +64,7 @@ def parse(path: str, text: str, *, chart: bool = False) -> SourceFile:
         _set_bounds(file)
     except (yaml.YAMLError, RefusedError, UnicodeEncodeError):
         file.documents.clear()
+        file.expanded = 0
         if not _read_json(file):
             _read_in_pieces(file)
     _leave_out_templates(file, chart)
@@ -165,7 +166,6 @@ def _build(file: SourceFile, parser: Any, base: int) -> None:  # noqa: C901 - on
     anchors: dict[str, Node] = {}
     opened: set[str] = set()
     duplicates: list[Mapping] = []
-    budget = EXPANSION_LIMIT
     aliased = False
     started = base
     while True:
@@ -222,7 +222,7 @@ def _build(file: SourceFile, parser: Any, base: int) -> None:  # noqa: C901 - on
             aliased = False
         elif kind is DocumentEndEvent:
             if aliased:
-                budget -= _expansion(siblings[0], budget, started)
+                file.expanded += _expansion(siblings[0], EXPANSION_LIMIT - file.expanded, started)
             _add(file, siblings[0], duplicates)
         elif kind is StreamEndEvent:
             return

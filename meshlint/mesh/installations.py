@@ -177,20 +177,26 @@ def _mesh_config_map(resource: Resource, revision: str) -> Source | None:
     text = resource.get("data", "mesh")
     if not isinstance(text, Scalar):
         return None
-    root, problem = embedded(resource.file, text)
-    templated = "{{" in text.text
-    if isinstance(root, Mapping) and not all(isinstance(key, Scalar) for key, _ in root.items):
-        root = None  # `{{ ... }}` is a mapping to YAML
-    broken = ""
+    read = embedded(resource.file, text)
+    root, broken = read.root, ""
     problems: tuple[tuple[str, Scalar], ...] = ()
-    if problem is not None or (text.text.strip() and not isinstance(root, Mapping)):
-        broken = "data.mesh is templated" if templated else "data.mesh is not a YAML mapping"
-        detail = f"data.mesh does not parse: {problem[0]}" if problem else "data.mesh is no YAML mapping"
-        problems = () if templated else ((detail, problem[1] if problem else text),)
+    if read.templated or not _has_plain_keys(root):
+        root, broken = None, "data.mesh is templated"
+    elif read.problem is not None:
+        broken = "data.mesh is not valid YAML"
+        problems = ((f"data.mesh does not parse: {read.problem[0]}", read.problem[1]),)
+    elif root is not None and not isinstance(root, Mapping):
+        broken = "data.mesh is no mapping"
+        problems = (("data.mesh is no YAML mapping", text),)
     layers = (Layer((), root, resource),) if isinstance(root, Mapping) else ()
     return Source(
         "configmap", resource, revision, _written(resource), mesh=layers, broken=broken, problems=problems
     )
+
+
+def _has_plain_keys(root: Node | None) -> bool:
+    """False for ``{{ ... }}``, which is a mapping with a mapping as its key."""
+    return not isinstance(root, Mapping) or all(isinstance(key, Scalar) for key, _ in root.items)
 
 
 def _injector(resource: Resource, revision: str) -> Source | None:
@@ -200,8 +206,9 @@ def _injector(resource: Resource, revision: str) -> Source | None:
         text = resource.get("data", key)
         if not isinstance(text, Scalar):
             continue
-        root, problem = embedded(resource.file, text)
-        if problem is not None or not isinstance(root, Mapping):
+        read = embedded(resource.file, text)
+        root = read.root
+        if read.problem is not None or not isinstance(root, Mapping):
             partial = True
         elif key == "values":
             layers.append(Layer((), root, resource))
@@ -418,7 +425,7 @@ def _argo_releases(resource: Resource, spec: Mapping | None) -> Iterator[tuple[R
         layers += _layer((), source.dig("helm", "valuesObject"), resource)
         text = source.dig("helm", "values")
         if isinstance(text, Scalar):
-            layers += _layer((), embedded(resource.file, text)[0], resource)
+            layers += _layer((), embedded(resource.file, text).root, resource)
         partial = source.dig("helm", "valueFiles") is not None
         yield resource, Release(_chart(chart), namespace, tuple(layers), partial, chart)
 

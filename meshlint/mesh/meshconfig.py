@@ -60,15 +60,16 @@ class MeshConfig:
         self.sources: list[Source] = sources_of(mesh) if sources is None else sources
         self._own = from_settings(mesh)
         self._facts: dict[tuple[str, tuple[str, ...]], Fact[Any]] = {}
+        self._features: dict[str, Fact[str | None]] = {}
         self._by_revision: dict[str, MeshConfig] = {}
 
     # -- which control planes -----------------------------------------------------------------
 
-    @property
+    @cached_property
     def kyma(self) -> bool:
         return is_kyma(self.mesh)
 
-    @property
+    @cached_property
     def installed(self) -> bool:
         """Is a control plane part of the input?"""
         return any(s.installs and not s.assumed for s in self.sources)
@@ -100,7 +101,7 @@ class MeshConfig:
         """The configuration that one control plane reads; `name` is a revision or a tag."""
         revision = self.revision_of(name)
         if revision not in self._by_revision:
-            own = [s for s in self.sources if s.revision is None or s.revision == revision]
+            own = [s for s in self.sources if _may_be(s.revision, revision)]
             self._by_revision[revision] = self if own == self.sources else MeshConfig(self.mesh, own)
         return self._by_revision[revision]
 
@@ -121,6 +122,11 @@ class MeshConfig:
 
     def feature(self, name: str) -> Fact[str | None]:
         """The text of an environment variable of istiod; None if it is unset (spec security 7.6)."""
+        if name not in self._features:
+            self._features[name] = self._feature(name)
+        return self._features[name]
+
+    def _feature(self, name: str) -> Fact[str | None]:
         found = self._fact("env", (name,), "A8")
         if not found.known:
             return found
@@ -145,7 +151,7 @@ class MeshConfig:
             return field
         return self._installed_in()
 
-    @property
+    @cached_property
     def root(self) -> str:
         """The root namespace, or the assumed one."""
         return self.root_namespace.or_else("istio-system")
@@ -269,6 +275,10 @@ class MeshConfig:
         if found.value is None:
             return Fact.of(default, certain=found.certain, assumptions=found.assumptions)
         return Fact.missing("the value has the wrong type", *found.because)
+
+
+def _may_be(revision: str | None, wanted: str) -> bool:
+    return revision is None or revision == wanted or is_placeholder(revision)
 
 
 def _decide(

@@ -425,3 +425,16 @@ def test_an_installation_counts_more_than_the_guess_that_this_is_kyma() -> None:
     config = config_of(rule, operator("meshConfig: {trustDomain: a}"))
     assert config.trust_domain.is_("a")
     assert "kyma-traces" not in config.extension_providers.value
+
+
+def test_data_that_is_only_a_comment_is_empty() -> None:
+    config = config_of(config_map("# nothing yet"))
+    assert not config.problems
+    assert config.trust_domain.is_("cluster.local")
+    assert config.trust_domain.certain
+
+
+def test_data_that_is_no_mapping() -> None:
+    config = config_of(config_map("just words"))
+    assert [text for text, _ in config.problems] == ["data.mesh is no YAML mapping"]
+    assert config.trust_domain.unknown

@@ -66,6 +66,4 @@ def test_an_empty_text_is_nothing() -> None:
 
 def test_templates_are_no_problem() -> None:
     file = parse("a.yaml", "data:\n  mesh: |\n    {{- if .Values.x }}\n    a: 1\n    {{- end }}\n")
-    scalar = file.documents[0].root.dig("data", "mesh") if file.documents else None
-    if scalar is not None:
-        assert embedded(file, scalar).templated
+    assert embedded(file, file.documents[0].root.dig("data", "mesh")).templated

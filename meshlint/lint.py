@@ -18,7 +18,7 @@ from meshlint.policy.names import Names
 from meshlint.policy.rules import Rule, RuleError, load_rule
 from meshlint.policy.run import run
 from meshlint.policy.select import Selection
-from meshlint.resources import Resource, resources_of
+from meshlint.resources import resources_in
 from meshlint.source.files import SourceFile
 from meshlint.source.load import Loaded, load
 from meshlint.suppress import Suppressor
@@ -96,12 +96,7 @@ def lint_loaded(
 
 def mesh_of(loaded: Loaded, config: Config) -> Mesh:
     """The model of everything that was read."""
-    namespace = config.default_namespace
-    resources: list[Resource] = []
-    for file in loaded.files:
-        if not file.skipped:
-            for document in file.documents:
-                resources.extend(resources_of(document, namespace))
+    resources = resources_in(loaded.files, config.default_namespace)
     settings = replace(config.settings, may_exist=loaded.may_exist, remainder=loaded.remainder)
     return Mesh(resources, settings, loaded.files)
 

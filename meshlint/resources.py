@@ -160,14 +160,14 @@ class Inventory:
     resources: list[Resource] = field(default_factory=list)
 
 
-def resources_in(files: Iterable[SourceFile]) -> list[Resource]:
+def resources_in(files: Iterable[SourceFile], default_namespace: str = "default") -> list[Resource]:
     """All objects of the files in input order; kustomize patches are left out."""
     return [
         resource
         for file in files
         for document in file.documents
         if not document.patch
-        for resource in resources_of(document, file.default_namespace)
+        for resource in resources_of(document, file.default_namespace or default_namespace)
     ]
 
 

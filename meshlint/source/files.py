@@ -46,7 +46,7 @@ class SourceFile:
 
     `skipped` holds the reason why the file was not read as manifests (``helm-template``, ...).
     `encoding` is the codec that writes the same bytes back. `default_namespace` is where its objects
-    live that name no namespace: what the one kustomization that lists the file says. `kustomization`
+    live that name no namespace, if a kustomization says so. `kustomization`
     is the path of that kustomization. `may_exist` are (kind, name) pairs that its templates may define.
     """
 
@@ -56,7 +56,7 @@ class SourceFile:
     problems: list[Problem] = field(default_factory=list)
     skipped: str | None = None
     encoding: str = "utf-8"
-    default_namespace: str = "default"
+    default_namespace: str | None = None
     kustomization: str | None = None
     may_exist: set[tuple[str, str]] = field(default_factory=set)
     #: how many nodes the aliases of its documents have added so far

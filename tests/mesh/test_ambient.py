@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from meshlint.mesh.ambient import Waypoint
+from meshlint.mesh.attachment import Proxy, ProxyKind
 from meshlint.mesh.dataplane import DataPlane
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.mesh import Mesh
@@ -165,33 +166,46 @@ def test_waypoint(objects: list[dict[str, Any]], to_service: str | None, to_pod:
     assert bound(mesh.ambient.waypoint_of_workload(mesh.workloads.all[0])) == to_pod
 
 
+def policy(kind: str, spec: dict[str, Any], name: str = "shop") -> dict[str, Any]:
+    return {
+        "apiVersion": "security.istio.io/v1",
+        "kind": kind,
+        "metadata": {"name": "p", "namespace": name},
+        "spec": spec,
+    }
+
+
+WAYPOINT = Proxy(
+    ProxyKind.WAYPOINT,
+    "shop",
+    {"gateway.networking.k8s.io/gateway-name": "wp"},
+    gateway="wp",
+    fronted=frozenset({("Service", "shop", "cart")}),
+)
+TO_SERVICE = {"targetRefs": [{"kind": "Service", "group": "", "name": "cart"}]}
+TO_CLASS = {
+    "targetRefs": [{"kind": "GatewayClass", "group": "gateway.networking.k8s.io", "name": "istio-waypoint"}]
+}
+BY_SELECTOR = {"selector": {"matchLabels": {"app": "cart"}}}
+
+
 @pytest.mark.parametrize(
-    "row",
+    ("written", "enforced"),
     [
-        pytest.param(
-            "RequestAuthentication by selector on an ambient workload",
-            marks=pytest.mark.xfail(reason="authentication of ambient workloads is answered by mesh.authn"),
-            id="B17",
-        ),
-        pytest.param(
-            "RequestAuthentication by targetRef on a bound Service",
-            marks=pytest.mark.xfail(reason="authentication of ambient workloads is answered by mesh.authn"),
-            id="B18",
-        ),
-        pytest.param(
-            "AuthorizationPolicy for a GatewayClass outside the root namespace",
-            marks=pytest.mark.xfail(reason="policy attachment is answered by mesh.authz"),
-            id="B19",
-        ),
-        pytest.param(
-            "policy for a Service of another namespace",
-            marks=pytest.mark.xfail(reason="policy attachment is answered by mesh.authz"),
-            id="B20",
-        ),
+        pytest.param(policy("RequestAuthentication", BY_SELECTOR), False, id="B17"),
+        pytest.param(policy("RequestAuthentication", TO_SERVICE), True, id="B18"),
+        pytest.param(policy("AuthorizationPolicy", TO_CLASS), False, id="B19"),
+        pytest.param(policy("AuthorizationPolicy", TO_SERVICE, "other"), False, id="B20"),
     ],
 )
-def test_policies_of_ambient(row: str) -> None:
-    raise NotImplementedError(row)
+def test_policies_at_the_waypoint(written: dict[str, Any], enforced: bool) -> None:
+    mesh = mesh_with(HOME, gateway(), service(), pod({"app": "cart"}), written)
+    assert mesh.data_planes.of(mesh.workloads.all[0]).is_(DataPlane.AMBIENT)
+    attached = [*mesh.authn.of(WAYPOINT), *mesh.authz.of(WAYPOINT)]
+    assert bool(attached) is enforced
+    cart = mesh.scope.of("", "Service")[0]
+    assert bound(mesh.ambient.waypoint_of_service(cart)) == "wp"
+    assert mesh.ambient.ingress_uses_waypoint(cart).is_(False)
 
 
 def test_ingress_uses_the_waypoint_only_by_label() -> None:

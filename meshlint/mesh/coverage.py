@@ -53,11 +53,12 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Covered:
-    """What is asked of a probe. `where` names the proxies that were looked at, the deciding one first."""
+    """What is asked of a probe; `answers` are those of the single proxies in its way, from outside in."""
 
     probe: Probe
     requirement: Fact[Requirement]
-    where: tuple[Proxy, ...] = ()
+    answers: tuple[tuple[Proxy, Fact[Requirement]], ...] = ()
+    entry: Entry | None = None
 
 
 def coverage_of(mesh: Mesh, exposure: Exposure) -> list[Covered]:
@@ -94,18 +95,19 @@ class _Coverage:
         yield from islice(probes(self.exposure, policies), LIMIT)
 
     def _judge(self, probe: Probe, entry: Entry | None) -> Covered:
-        answers: list[tuple[Fact[Requirement], Proxy]] = []
+        answers: list[tuple[Proxy, Fact[Requirement]]] = []
         if entry is not None:
             for port in entry.ports:
                 request = Request(
                     probe.host, probe.path, probe.method, port, None, entry.peer,
                     trust_domains=self.domains,
                 )  # fmt: skip
-                answers.append((self.mesh.jwt.requires(entry.proxy, request), entry.proxy))
+                answers.append((entry.proxy, self.mesh.jwt.requires(entry.proxy, request)))
         answers += self._behind(probe, entry)
-        return Covered(probe, self._combined(answers), tuple(proxy for _, proxy in answers))
+        combined = self._combined([fact for _, fact in answers])
+        return Covered(probe, combined, tuple(answers), entry)
 
-    def _behind(self, probe: Probe, entry: Entry | None) -> Iterator[tuple[Fact[Requirement], Proxy]]:
+    def _behind(self, probe: Probe, entry: Entry | None) -> Iterator[tuple[Proxy, Fact[Requirement]]]:
         request = rewritten(probe, self.exposure)
         peer = entry.identity if entry is not None else Peer(mtls=False if self._plain else None)
         for proxy, sees_http in self.inner:
@@ -113,15 +115,14 @@ class _Coverage:
                 request.host, request.path, request.method, self.exposure.port, None, peer,
                 http=sees_http, trust_domains=self.domains,
             )  # fmt: skip
-            yield self.mesh.jwt.requires(proxy, seen), proxy
+            yield proxy, self.mesh.jwt.requires(proxy, seen)
 
     @property
     def _plain(self) -> bool:
         """Do callers reach the workload itself, so without a certificate of the mesh?"""
         return self.exposure.direct and self.exposure.way in ("Service", "hostPort")
 
-    def _combined(self, answers: list[tuple[Fact[Requirement], Proxy]]) -> Fact[Requirement]:
-        facts = [fact for fact, _ in answers]
+    def _combined(self, facts: list[Fact[Requirement]]) -> Fact[Requirement]:
         for requirement in _STRONGEST:
             for fact in facts:
                 if fact.is_(requirement):

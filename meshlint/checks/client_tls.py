@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from meshlint.findings import Draft
-from meshlint.mesh.client_tls import ClientMode, mode_of, needs_secret
+from meshlint.mesh.client_tls import ClientMode, TlsBlock, mode_of, needs_secret
 from meshlint.mesh.dataplane import DataPlane
 from meshlint.mesh.destination_rules import ELSEWHERE, DestinationRule, policies, port_entry
 from meshlint.mesh.facts import Fact
+from meshlint.mesh.hosts import HostIndex, is_wild
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.mtls import Level, Mode
 from meshlint.mesh.registry import Service, ServicePort
@@ -28,33 +30,8 @@ _MESH_CERTIFICATES = ("/etc/certs/", "/var/run/secrets/workload-spiffe-credentia
 _CROSS_NETWORK_PORT = 15443
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TlsBlock:
-    """A `tls` block of a DestinationRule; `holder` is the policy or the port-level entry around it."""
-
-    rule: DestinationRule
-    subset: str | None
-    policy: MappingNode
-    holder: MappingNode
-    tls: MappingNode
-    port: int | None
-
-    @property
-    def title(self) -> str:
-        return self.rule.resource.title
-
-    @property
-    def mode(self) -> str:
-        return text_of(self.tls.get("mode")) or ""
-
-    @property
-    def client(self) -> Fact[ClientMode]:
-        return mode_of(self.tls)
-
-    def place(self, field: str = "mode") -> Place:
-        """The value of a field, or the key `tls` where it is absent."""
-        node = self.tls.get(field) or self.holder.key("tls")
-        return self.rule.resource.place(node)
+#: how many clashes of one block are looked for
+_ENOUGH = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +44,11 @@ class _Clash:
     confidence: str | None
 
 
+ClashOf = Callable[[Mesh, Service, ServicePort, Workload, int], "_Clash | None"]
+
+
 def dr_no_mode(mesh: Mesh, options: Options) -> Iterator[Draft]:
-    for block in _blocks(mesh):
+    for block in mesh.client_tls.blocks:
         if block.tls.get("mode") is None:
             yield Draft(
                 block.place(),
@@ -81,18 +61,20 @@ def dr_no_mode(mesh: Mesh, options: Options) -> Iterator[Draft]:
 
 
 def dr_disable_vs_strict(mesh: Mesh, options: Options) -> Iterator[Draft]:
-    for block in _blocks(mesh):
+    suspects = _Suspects(mesh, _needs_mtls)
+    for block in mesh.client_tls.blocks:
         if block.client.is_(ClientMode.PLAIN, ClientMode.TLS_ONEWAY, ClientMode.TLS_CUSTOM) and block.mode:
-            clashes = _where(mesh, block, _needs_mtls) or _by_name(mesh, block)
+            clashes = _where(mesh, block, suspects) or _by_name(mesh, block)
             if clashes and not _uses_mesh_certificates(block):
                 sends = "plain text" if block.mode == "DISABLE" else "TLS of its own"
                 yield _clash_draft(block, clashes, sends, "use ISTIO_MUTUAL, or drop the tls block")
 
 
 def dr_mutual_vs_disable(mesh: Mesh, options: Options) -> Iterator[Draft]:
-    for block in _blocks(mesh):
+    suspects = _Suspects(mesh, _knows_no_mtls)
+    for block in mesh.client_tls.blocks:
         if block.client.is_(ClientMode.MTLS):
-            clashes = [*_where(mesh, block, _knows_no_mtls), *_external(mesh, block)]
+            clashes = [*_where(mesh, block, suspects), *_external(mesh, block)]
             if clashes:
                 help_ = "drop the tls block: clients then use mutual TLS where the server has it"
                 yield _clash_draft(block, clashes, "mutual TLS of the mesh", help_)
@@ -100,7 +82,8 @@ def dr_mutual_vs_disable(mesh: Mesh, options: Options) -> Iterator[Draft]:
 
 def _clash_draft(block: TlsBlock, clashes: list[_Clash], sends: str, help_: str) -> Draft:
     first = clashes[0]
-    more = f" (and {len(clashes) - 1} more)" if len(clashes) > 1 else ""
+    least = "at least " if len(clashes) >= _ENOUGH else ""
+    more = f" (and {least}{len(clashes) - 1} more)" if len(clashes) > 1 else ""
     certain = [clash for clash in clashes if clash.confidence is None]
     rank = ("medium", "low")
     confidence = None if certain else min((c.confidence or "" for c in clashes), key=rank.index)
@@ -114,15 +97,43 @@ def _clash_draft(block: TlsBlock, clashes: list[_Clash], sends: str, help_: str)
     )
 
 
-def _where(mesh: Mesh, block: TlsBlock, clash_of: Any) -> list[_Clash]:
-    """The clashes of a block, at most one per service port."""
+class _Suspects:
+    """Services of which some port would not take what a kind of block sends, for wildcard hosts."""
+
+    def __init__(self, mesh: Mesh, clash_of: ClashOf) -> None:
+        self.mesh = mesh
+        self.clash_of = clash_of
+
+    def within(self, host: str) -> list[Service]:
+        return (self._index if is_wild(host) else self.mesh.registry).within(host)
+
+    def clash(self, service: Service, port: ServicePort, workloads: list[Workload]) -> _Clash | None:
+        """The first workload behind a port for which the calls fail."""
+        for workload in workloads:
+            target = self.mesh.registry.target_port(service, port, workload)
+            found = self.clash_of(self.mesh, service, port, workload, target.value) if target.known else None
+            if found is not None:
+                return found
+        return None
+
+    @cached_property
+    def _index(self) -> HostIndex[Service]:
+        index: HostIndex[Service] = HostIndex()
+        for service in self.mesh.registry.services:
+            workloads = self.mesh.registry.workloads_of(service)
+            if any(self.clash(service, port, workloads) for port in service.ports):
+                index.add(service.host, service)
+        return index
+
+
+def _where(mesh: Mesh, block: TlsBlock, suspects: _Suspects) -> list[_Clash]:
+    """The clashes of a block, at most one per service port, and not more than anyone reads."""
     found = []
-    for service, port in _governed(mesh, block):
-        for workload in _endpoints(mesh, service, block):
-            target = mesh.registry.target_port(service, port, workload)
-            clash = clash_of(mesh, service, port, workload, target.value) if target.known else None
-            if clash is not None:
-                found.append(clash)
+    for service, port in _governed(mesh, block, suspects.within(block.rule.host)):
+        clash = suspects.clash(service, port, _endpoints(mesh, service, block))
+        if clash is not None:
+            found.append(clash)
+            if len(found) == _ENOUGH:
                 break
     return found
 
@@ -212,10 +223,12 @@ def _trust(mesh: Mesh, mode: Fact[Mode]) -> str:
     return "medium" if policy is not None and policy.level is not Level.MESH else "low"
 
 
-def _governed(mesh: Mesh, block: TlsBlock) -> Iterator[tuple[Service, ServicePort]]:
-    """Service ports for which some client uses this very block."""
+def _governed(
+    mesh: Mesh, block: TlsBlock, services: Iterable[Service]
+) -> Iterator[tuple[Service, ServicePort]]:
+    """Ports of these services for which some client uses this very block."""
     rule = block.rule
-    for service in mesh.registry.within(rule.host):
+    for service in services:
         if not mesh.destination_rules.used_by_somebody(rule, service.host, service.namespace):
             continue
         if block.subset is not None and not _routed(mesh, service, block.subset):
@@ -296,7 +309,7 @@ def _dropped(mesh: Mesh, rule: DestinationRule, entry: MappingNode, top: Node, m
 
 
 def insecure_skip_verify(mesh: Mesh, options: Options) -> Iterator[Draft]:
-    for block in _blocks(mesh):
+    for block in mesh.client_tls.blocks:
         node = block.tls.get("insecureSkipVerify")
         if isinstance(node, Scalar) and node.value is True:
             yield Draft(
@@ -309,7 +322,7 @@ def insecure_skip_verify(mesh: Mesh, options: Options) -> Iterator[Draft]:
 
 def credential_on_sidecar(mesh: Mesh, options: Options) -> Iterator[Draft]:
     behind_gateways = _hosts_behind_gateways(mesh)
-    for block in _blocks(mesh):
+    for block in mesh.client_tls.blocks:
         if block.rule.selector or not needs_secret(block.tls) or block.mode not in ("SIMPLE", "MUTUAL"):
             continue
         name = text_of(block.tls.get("credentialName"))
@@ -350,7 +363,7 @@ def _hosts_behind_gateways(mesh: Mesh) -> set[str]:
 
 def external_san(mesh: Mesh, options: Options) -> Iterator[Draft]:
     old = _before_1_21(mesh.settings.istio_version)
-    for block in _blocks(mesh):
+    for block in mesh.client_tls.blocks:
         if block.mode not in ("SIMPLE", "MUTUAL") or not _outside(mesh, block.rule):
             continue
         if _names(block.tls) or _entry_names(mesh, block.rule):
@@ -419,16 +432,3 @@ def _before_1_21(version: str) -> bool:
     major, _, rest = version.lstrip("v").partition(".")
     minor = rest.partition(".")[0]
     return major == "1" and minor.isdecimal() and int(minor) < 21
-
-
-def _blocks(mesh: Mesh) -> Iterator[TlsBlock]:
-    for rule in mesh.destination_rules.all:
-        for subset, policy in policies(rule):
-            tls = policy.get("tls")
-            if isinstance(tls, MappingNode):
-                yield TlsBlock(rule, subset, policy, policy, tls, None)
-            for entry in mappings(policy.get("portLevelSettings")):
-                tls = entry.get("tls")
-                if isinstance(tls, MappingNode):
-                    number = int_of(entry.dig("port", "number"))
-                    yield TlsBlock(rule, subset, policy, entry, tls, number if number is not None else -1)

@@ -6,16 +6,19 @@ judged: a DestinationRule does not configure that hop.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as MappingOf
+from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from meshlint.mesh.destination_rules import DestinationRule, port_entry
+from meshlint.mesh.destination_rules import DestinationRule, policies, port_entry
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.mtls import Mode
 from meshlint.mesh.registry import HTTP_LIKE
 from meshlint.resources import Place
-from meshlint.source.nodes import Mapping, Node, text_of
+from meshlint.source.nodes import Mapping, Node, int_of, mappings, text_of
 from meshlint.source.templates import is_placeholder
 
 if TYPE_CHECKING:
@@ -80,9 +83,46 @@ def verdict(
     return _MATRIX.get((client, server))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class TlsBlock:
+    """A `tls` block of a DestinationRule; `holder` is the policy or the port-level entry around it.
+
+    `subset` None is the policy of the rule itself; `port` is that of a port-level entry (-1: none named).
+    """
+
+    rule: DestinationRule
+    subset: str | None
+    policy: Mapping
+    holder: Mapping
+    tls: Mapping
+    port: int | None
+
+    @property
+    def title(self) -> str:
+        return self.rule.resource.title
+
+    @property
+    def mode(self) -> str:
+        return text_of(self.tls.get("mode")) or ""
+
+    @property
+    def client(self) -> Fact[ClientMode]:
+        return mode_of(self.tls)
+
+    def place(self, field: str = "mode") -> Place:
+        """The value of a field, or the key `tls` where it is absent."""
+        node = self.tls.get(field) or self.holder.key("tls")
+        return self.rule.resource.place(node)
+
+
 class ClientTls:
     def __init__(self, mesh: Mesh) -> None:
         self.mesh = mesh
+
+    @cached_property
+    def blocks(self) -> list[TlsBlock]:
+        """Every tls block of every DestinationRule."""
+        return list(_blocks(self.mesh.destination_rules.all))
 
     def mode(
         self,
@@ -231,3 +271,16 @@ def needs_secret(tls: Mapping) -> bool:
 
 def _honours_credentials(rules: list[DestinationRule], gateway: bool) -> bool:
     return gateway or any(rule.selector for rule in rules)
+
+
+def _blocks(rules: Iterable[DestinationRule]) -> Iterator[TlsBlock]:
+    for rule in rules:
+        for subset, policy in policies(rule):
+            tls = policy.get("tls")
+            if isinstance(tls, Mapping):
+                yield TlsBlock(rule, subset, policy, policy, tls, None)
+            for entry in mappings(policy.get("portLevelSettings")):
+                tls = entry.get("tls")
+                if isinstance(tls, Mapping):
+                    number = int_of(entry.dig("port", "number"))
+                    yield TlsBlock(rule, subset, policy, entry, tls, number if number is not None else -1)

@@ -13,8 +13,7 @@ from meshlint.findings import Finding, RunError
 from meshlint.lint import lint_loaded, mesh_of
 from meshlint.policy.rules import Example, Rule
 from meshlint.policy.run import run
-from meshlint.source.load import Loaded
-from meshlint.source.parse import parse
+from meshlint.source.load import load_texts
 
 MARK = "#!"
 KINDS = ("bad", "good", "fixed")
@@ -52,7 +51,7 @@ def shape_failures(rule: Rule) -> list[str]:
 def _findings(
     rule: Rule, example: Example, files: dict[str, str], rules: Mapping[str, Rule]
 ) -> tuple[list[Finding], list[RunError]]:
-    loaded = Loaded([parse(name, text) for name, text in files.items()])
+    loaded = load_texts(files)
     config = replace(config_from(example.config), profile="audit", options={rule.name: example.options})
     if "builtin" not in rule.check:
         return run([rule], mesh_of(loaded, config), config.options)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +61,13 @@ def load(
         for found in discovery.files:
             _read_file(loaded, found, charts)
         _finish(loaded)
+    return loaded
+
+
+def load_texts(texts: Mapping[str, str]) -> Loaded:
+    """The same for texts by path, without a disk: examples and tests."""
+    loaded = Loaded([parse(path, text) for path, text in texts.items()])
+    _finish(loaded)
     return loaded
 
 

@@ -92,12 +92,14 @@ class Resource:
         """The place of a node of this resource; without one, of its name."""
         return Place(self, node if node is not None else self._name_node(), part)
 
-    def place_at(self, *path: str | int, part: str = "value") -> Place:
+    def place_at(self, *path: str | int, part: str = "value", inside: Node | None = None) -> Place:
         """The place at a path, or of the deepest part of the path that exists.
 
         `part` is 'value', 'key' or 'pair' (key and value); a key is only known for mapping entries.
+        The path starts at the document, or at the node `inside`; where nothing of it exists, the
+        place is the name of the resource, or the first key of that node.
         """
-        node: Node = self.root
+        start = node = self.root if inside is None else inside
         key: Scalar | None = None
         for step in path:
             below = node.dig(step)
@@ -105,8 +107,8 @@ class Resource:
                 break
             key = node.key(str(step)) if isinstance(node, Mapping) else None
             node = below
-        if node is self.root:
-            return self.place()
+        if node is start:
+            return self.place() if inside is None else Place(self, _first_key(inside))
         if part == "key" and key is not None:
             return Place(self, key, "value")
         if part == "pair" and key is not None:
@@ -122,6 +124,10 @@ class Resource:
 
     def __repr__(self) -> str:
         return f"<{self.title} {self.file.path}>"
+
+
+def _first_key(node: Node) -> Node:
+    return node.items[0][0] if isinstance(node, Mapping) and node.items else node
 
 
 @dataclass(frozen=True, slots=True, eq=False)

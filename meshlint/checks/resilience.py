@@ -142,12 +142,12 @@ def _httproute_durations(resource: Resource, rule: YamlMapping) -> Iterator[Draf
 
 def _backend_longer(resource: Resource, rule: YamlMapping, request: int, backend: int) -> Draft:
     return Draft(
-        _in_rule(resource, rule, "timeouts", "backendRequest"),
+        resource.place_at("timeouts", "backendRequest", inside=rule),
         f"{resource.title} allows one try {spell(backend)} and the whole request {spell(request)}; "
         "the API server refuses a backendRequest above request",
         label=f"longer than request, {spell(request)}",
         help="set backendRequest to the time of one try, at most that of request",
-        related=(("the whole request", _in_rule(resource, rule, "timeouts", "request")),),
+        related=(("the whole request", resource.place_at("timeouts", "request", inside=rule)),),
     )
 
 
@@ -226,7 +226,7 @@ def _without_timeout(route: Route) -> Draft:
 
 def _wants_timeout(route: Route) -> bool:
     """Not faults for tests, not streams, not what speaks another protocol than it says (spec 2.3, 2.4)."""
-    if route.setting("fault") is not None or not route.destinations:
+    if route.setting("fault") is not None or not route.destinations or route.binding.dead:
         return False
     if _streams(route) or _to_control_plane(route) or any(is_placeholder(host) for host in route.hosts):
         return False
@@ -371,7 +371,7 @@ def apirule_timeout_range(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Dr
 
 
 def retry_without_attempts(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
-    for resource, retries in _retry_blocks(mesh):
+    for resource, retries, _ in _retry_blocks(mesh):
         attempts = retries.get("attempts")
         number = 0 if attempts is None else int_of(attempts)
         if number is None or number > 0:
@@ -383,7 +383,7 @@ def retry_without_attempts(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[D
         if found:
             said = "sets attempts to 0" if attempts is not None else "sets no attempts"
             yield Draft(
-                _in_rule(resource, retries, found[0], part="key"),
+                resource.place_at(found[0], part="key", inside=retries),
                 f"{resource.title} {said} beside {_listed(found)} in retries; Istio refuses that",
                 label="needs attempts of at least 1",
                 help="set retries.attempts to the number of retries, or leave only attempts: 0",
@@ -395,7 +395,7 @@ _NEED_ATTEMPTS: Final = ("perTryTimeout", "retryOn", "retryRemoteLocalities")
 
 def _negative(resource: Resource, retries: YamlMapping) -> Draft:
     return Draft(
-        _in_rule(resource, retries, "attempts"),
+        resource.place_at("attempts", inside=retries),
         f"{resource.title} sets a negative number of retry attempts; Istio refuses that",
         label="less than 0",
         help="write 0 to switch retries off",
@@ -403,13 +403,12 @@ def _negative(resource: Resource, retries: YamlMapping) -> Draft:
 
 
 def retry_silently_disabled(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
-    for resource, retries in _retry_blocks(mesh):
+    for resource, retries, key in _retry_blocks(mesh):
         if retries.get("attempts") is not None or any(_written(retries.get(n)) for n in _NEED_ATTEMPTS):
             continue
-        rule = _key_of(resource, retries)
         what = f"only {_listed(list(retries.index))}" if retries.index else "nothing"
         yield Draft(
-            rule,
+            key,
             f"{resource.title} writes retries with {what} in it; without attempts that switches off "
             "even the two retries of the default policy",
             label="retries are off here",
@@ -418,7 +417,7 @@ def retry_silently_disabled(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[
 
 
 def retry_on_invalid(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
-    for resource, retries in _retry_blocks(mesh):
+    for resource, retries, _ in _retry_blocks(mesh):
         node = retries.get("retryOn")
         if not isinstance(node, Scalar) or node.value is None or is_placeholder(node.text):
             continue
@@ -452,7 +451,7 @@ def _wrong_tokens(resource: Resource, node: Scalar, wrong: list[str]) -> Draft:
 
 
 def retry_on_inert(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
-    for resource, retries in _retry_blocks(mesh):
+    for resource, retries, _ in _retry_blocks(mesh):
         text = text_of(retries.get("retryOn"))
         if not text or is_placeholder(text) or (int_of(retries.get("attempts")) or 0) <= 0:
             continue
@@ -460,7 +459,7 @@ def retry_on_inert(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
         if inert(tokens) and not invalid_tokens(text):
             what = "status codes" if "retriable-status-codes" in tokens else "headers"
             yield Draft(
-                _in_rule(resource, retries, "retryOn"),
+                resource.place_at("retryOn", inside=retries),
                 f"{resource.title} retries on {_listed(list(tokens))} without saying which {what}, "
                 "so nothing is retried",
                 label="matches no failure",
@@ -493,7 +492,7 @@ def _tries_against_timeout(
     related = ((f"the whole request may take {spell(limit)}", place),)
     if per_try is not None and per_try >= limit:
         yield Draft(
-            _in_rule(resource, retries, "perTryTimeout"),
+            resource.place_at("perTryTimeout", inside=retries),
             f"{resource.title} gives each try {spell(per_try)} and the whole request {spell(limit)}, "
             "so the limit of a try never ends one and a hanging try is never repeated",
             label=f"not below the timeout of {spell(limit)}",
@@ -502,7 +501,7 @@ def _tries_against_timeout(
         )
     elif per_try is not None and attempts * per_try >= limit:
         yield Draft(
-            _in_rule(resource, retries, "perTryTimeout"),
+            resource.place_at("perTryTimeout", inside=retries),
             f"{resource.title} allows {attempts} retries of {spell(per_try)} each in a request of "
             f"{spell(limit)}; when tries time out, only {limit // per_try} of {attempts + 1} can run",
             label=f"{limit // per_try} such tries fill the timeout",
@@ -512,7 +511,7 @@ def _tries_against_timeout(
         )
     elif backoff is not None and sum(average_backoff(backoff, n) for n in range(1, attempts + 1)) >= limit:
         yield Draft(
-            _in_rule(resource, retries, "backoff"),
+            resource.place_at("backoff", inside=retries),
             f"{resource.title} waits {spell(backoff)} and longer between {attempts} retries in a request "
             f"of {spell(limit)}; on average the last retry never runs",
             label="the waits alone use up the timeout",
@@ -598,12 +597,12 @@ def _retry_on_place(route: Route) -> Place:
     if setting is None:
         return route.place()
     resource, retries = setting
-    return _in_rule(resource, retries, "retryOn")
+    return resource.place_at("retryOn", inside=retries)
 
 
 def retry_storm(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
     limit = options["max_attempts"]
-    blocks = [(r, b) for r, b in _retry_blocks(mesh)]
+    blocks = [(resource, retries) for resource, retries, _ in _retry_blocks(mesh)]
     for resource in mesh.scope.of(GATEWAY_API, "HTTPRoute"):
         rules = resource.mappings("spec", "rules")
         blocks += [(resource, b) for rule in rules if isinstance(b := rule.get("retry"), YamlMapping)]
@@ -611,7 +610,7 @@ def retry_storm(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
         attempts = int_of(block.get("attempts"))
         if attempts is not None and attempts > limit:
             yield Draft(
-                _in_rule(resource, block, "attempts"),
+                resource.place_at("attempts", inside=block),
                 f"{resource.title} retries up to {attempts} times, so an upstream that fails under load "
                 f"gets up to {attempts + 1} times the requests; the policy allows {limit} retries",
                 label=f"more than {limit}",
@@ -630,7 +629,7 @@ def retry_budget_missing(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Dra
         if confidence and id(place.node) not in seen:
             seen.add(id(place.node))
             yield Draft(
-                _in_rule(place.resource, place.node, "attempts"),
+                place.resource.place_at("attempts", inside=place.node),
                 f"{route.title} retries up to {retry.value.attempts} times and no DestinationRule limits "
                 f"the retries to {_listed([d.host for d in route.destinations])}",
                 label="without a retry budget",
@@ -741,39 +740,18 @@ def _absence(mesh: Mesh, namespace: str) -> str:
     return {Evidence.CLOSED: "high", Evidence.LIKELY: "low"}.get(evidence, "")
 
 
-def _retry_blocks(mesh: Mesh) -> Iterator[tuple[Resource, YamlMapping]]:
-    """The `retries` of all HTTP rules of VirtualServices."""
+def _retry_blocks(mesh: Mesh) -> Iterator[tuple[Resource, YamlMapping, Place]]:
+    """The `retries` of all HTTP rules of VirtualServices, and the places of their keys."""
     for resource in mesh.scope.of(ISTIO_NETWORKING, "VirtualService"):
         for rule in resource.mappings("spec", "http"):
             retries = rule.get("retries")
             if isinstance(retries, YamlMapping):
-                yield resource, retries
+                yield resource, retries, resource.place_at("retries", part="key", inside=rule)
 
 
 def _written(node: Node | None) -> bool:
     """Is the field there with something in it?"""
     return node is not None and not (isinstance(node, Scalar) and node.value in (None, ""))
-
-
-def _key_of(resource: Resource, block: YamlMapping) -> Place:
-    """The place of the key `retries` above a block."""
-    for rule in resource.mappings("spec", "http"):
-        if rule.get("retries") is block:
-            key = rule.key("retries")
-            return Place(resource, key if key is not None else block)
-    return Place(resource, block)
-
-
-def _in_rule(resource: Resource, node: Node, *path: str, part: str = "value") -> Place:
-    """The place of a part of a node, or of the deepest part of the path that exists."""
-    key: Scalar | None = None
-    for step in path:
-        below = node.dig(step)
-        if below is None:
-            break
-        key = node.key(step) if isinstance(node, YamlMapping) else None
-        node = below
-    return Place(resource, key) if part == "key" and key is not None else Place(resource, node)
 
 
 def _shown(node: Node) -> str:

@@ -18,7 +18,6 @@ from meshlint.resources import Place
 from meshlint.source.nodes import (
     Mapping,
     Node,
-    Scalar,
     int_of,
     mappings,
     string_map,
@@ -89,6 +88,12 @@ class Binding:
     unsure_gateways: tuple[Gateway, ...] = ()
     missing: tuple[str, ...] = ()
 
+    @property
+    def dead(self) -> bool:
+        """Is it certain that no proxy uses it? Something it names exists, and nothing serves it."""
+        alive = self.mesh_hosts or self.gateways or self.unsure_gateways or self.missing
+        return bool(self.other_gateways) and not alive
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Route:
@@ -154,21 +159,7 @@ class Route:
 
     def place(self, *path: str | int, part: str = "value") -> Place:
         """The place of a part of the rule; without a path, of its first key."""
-        node: Node = self.node
-        key: Scalar | None = None
-        for step in path:
-            below = node.dig(step)
-            if below is None:
-                break
-            key = node.key(str(step)) if isinstance(node, Mapping) else None
-            node = below
-        if node is self.node:
-            return Place(self.resource, self.node.items[0][0] if self.node.items else self.node)
-        if part == "key" and key is not None:
-            return Place(self.resource, key)
-        if part == "pair" and key is not None:
-            return Place(self.resource, node, "pair", key)
-        return Place(self.resource, node)
+        return self.resource.place_at(*path, part=part, inside=self.node)
 
 
 @dataclass(slots=True)

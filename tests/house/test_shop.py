@@ -8,11 +8,19 @@ import re
 from tests.house.checkout import BIN, ROOT, run
 
 EXPECTED = {
-    ("timeout-missing", "cart/traffic.yaml", 17),
-    ("retry-per-try-vs-timeout", "catalog/traffic.yaml", 13),
-    ("retry-on-invalid", "catalog/traffic.yaml", 14),
     ("injection-conflicting-labels", "mesh/namespaces.yaml", 19),
     ("injection-missing", "mesh/namespaces.yaml", 24),
+    ("retry-per-try-vs-timeout", "catalog/traffic.yaml", 13),
+    ("retry-on-invalid", "catalog/traffic.yaml", 14),
+    ("mtls-dr-disable-vs-strict", "catalog/traffic.yaml", 31),
+    ("mtls-permissive", "cart/peer-authentication.yaml", 12),
+    ("jwt-missing", "cart/traffic.yaml", 14),
+    ("timeout-missing", "cart/traffic.yaml", 17),
+    ("jwt-missing-authz", "cart/traffic.yaml", 32),
+    ("jwt-http-jwks", "cart/traffic.yaml", 34),
+    ("mtls-disabled", "payments/policies.yaml", 22),
+    ("authz-identity-needs-mtls", "payments/policies.yaml", 37),
+    ("mtls-dr-mutual-vs-disable", "payments/traffic.yaml", 10),
     ("retry-unsafe-method", "payments/traffic.yaml", 31),
     ("injection-label-on-wrong-object", "reports/nightly.yaml", 8),
 }

@@ -20,6 +20,7 @@ from meshlint.resources import Place, Resource
 from meshlint.source.nodes import Mapping as MappingNode
 from meshlint.source.nodes import Scalar, mappings, text_of, texts
 
+_RANKS = ("high", "medium", "low")
 _JWKS_FILTER = "BLOCKED_CIDRS_IN_JWKS_URIS"
 
 # -- is a token required? ----------------------------------------------------------------------------
@@ -29,24 +30,26 @@ def missing(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
     """Outside callers reach a workload, and nothing in their way asks for a token."""
     public = (*mesh.settings.public_paths, *options["publicPaths"])
     issuers = {host_of(rule.issuer) for a in mesh.authn.all for rule in a.rules} - {""}
-    groups: dict[int, list[Exposure]] = {}
+    groups: dict[tuple[int, str], list[Exposure]] = {}
     for exposure in mesh.exposures.all:
         if exposure.http and not issuers.intersection(exposure.hosts):
-            groups.setdefault(id(exposure.place.node), []).append(exposure)
+            groups.setdefault((id(exposure.resource), exposure.target), []).append(exposure)
     for exposures in groups.values():
         asked = [(e, c) for e in exposures for c in mesh.jwt.coverage(e) if not _public(c, public)]
         opened = [(e, c) for e, c in asked if c.requirement.is_(Requirement.NOT_REQUIRED)]
-        rated = [(e, c, _confidence(mesh, e, c)) for e, c in opened]
-        rated = [r for r in rated if r[2] is not None]
+        rated = [(c, e, r) for e, c in opened if (r := _confidence(mesh, e, c)) is not None]
         if rated:
-            exposure, covered, confidence = min(
-                rated, key=lambda r: ("high", "medium", "low").index(r[2] or "")
-            )
+            covered, exposure, confidence = min(rated, key=lambda r: _RANKS.index(r[2]))
             part = "" if len(opened) == len(asked) else f" on {_shown(covered)}"
-            yield _missing(mesh, exposure, covered, confidence, part)
+            others = {
+                id(e.place.node): e.place for _, e, _ in rated if e.place.node is not exposure.place.node
+            }
+            yield _missing(mesh, exposure, covered, confidence, part, list(others.values()))
 
 
-def _missing(mesh: Mesh, exposure: Exposure, covered: Covered, confidence: str | None, part: str) -> Draft:
+def _missing(
+    mesh: Mesh, exposure: Exposure, covered: Covered, confidence: str, part: str, others: list[Place]
+) -> Draft:
     does = "exposes" if exposure.direct else "routes outside callers to"
     message = f"{exposure.resource.title} {does} {exposure.target}{part} without asking for a token"
     internal = covered.entry is not None and covered.entry.internal
@@ -56,7 +59,10 @@ def _missing(mesh: Mesh, exposure: Exposure, covered: Covered, confidence: str |
         label="outside callers need no token here",
         help="attach a RequestAuthentication and an AuthorizationPolicy that requires requestPrincipals, "
         "or name the path in publicPaths",
-        related=tuple(_let_through(mesh, covered)),
+        related=(
+            *_let_through(mesh, covered),
+            *(("so does this", place) for place in others[:5]),
+        ),
         resource=exposure.resource,
         confidence=confidence,
         severity="info" if internal else None,
@@ -91,12 +97,7 @@ def _confidence(mesh: Mesh, exposure: Exposure, covered: Covered) -> str | None:
         return "high"
     if any(mesh.authn.rules_of(p) and mesh.authz.enforced_at(p) for p in proxies):
         return "medium"
-    given = any(mesh.namespaces.known(n) for n in namespaces) or any(
-        mesh.scope.within(ISTIO_SECURITY, kind, n)
-        for kind in ("RequestAuthentication", "AuthorizationPolicy")
-        for n in (*namespaces, mesh.config.root)
-    )
-    return "low" if given else None
+    return None if exposure.workload is None or mesh.settings.remainder else "low"
 
 
 def _names_paths(place: Place) -> bool:

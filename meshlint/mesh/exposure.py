@@ -89,12 +89,15 @@ class Exposure:
     #: the rule of an APIRule, which decides by itself whether a token is required
     api_rule: Mapping | None = None
 
+    #: the host that the request is sent to, where it is none of the input
+    host: str = ""
+
     @property
     def target(self) -> str:
         """How messages call what is exposed."""
         if self.workload is not None:
             return self.workload.title
-        return self.service.resource.title if self.service is not None else "the service behind it"
+        return self.service.resource.title if self.service is not None else self.host
 
 
 class Exposures:
@@ -156,6 +159,7 @@ class Exposures:
                     service=service,
                     workload=workload,
                     port=port,
+                    host=destination.host,
                     api_rule=route.node if route.api == "APIRule" else None,
                 )
 

@@ -172,7 +172,8 @@ def _knows_no_mtls(
         why, label = "has no proxy", "keeps the pod out of the mesh"
         if plane.is_(DataPlane.SIDECAR):
             why, label = "has no proxy on that port", "leads the port past the proxy"
-        confidence = None if mode.certain else "low"
+        opted_out = mesh.injection.of(workload).certain
+        confidence = None if mode.certain else "medium" if opted_out else "low"
     else:
         return None
     return _Clash(

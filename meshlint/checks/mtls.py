@@ -95,6 +95,8 @@ def _plain_text(mesh: Mesh, mode: Mode, what: str) -> Iterator[Draft]:
     for policy in mesh.mtls.policies:
         if policy.invalid or policy.level is Level.IGNORED:
             continue
+        if policy.level is Level.MESH and mesh.config.kyma:  # the module's own policy competes with it
+            continue
         if policy.level is not Level.MESH and not _in_production(mesh, policy.resource.ns):
             continue
         for setting in policy.settings:
@@ -140,7 +142,8 @@ def _subject(policy: PeerPolicy, setting: Setting, hits: list[Exposed]) -> str:
     if policy.level is Level.MESH:
         return "the whole mesh"
     if policy.level is Level.NAMESPACE:
-        return f"the namespace {policy.resource.ns}"
+        written = policy.resource.namespace_written
+        return f"the namespace {policy.resource.ns}" if written else "its namespace"
     titles = list(dict.fromkeys(workload.title for workload, _ in hits))
     pods = _listed(titles) if titles else "the pods that it selects"
     return pods if setting.port is None else f"port {setting.port} of {pods}"
@@ -354,6 +357,7 @@ def strict_nonmesh_client(mesh: Mesh, options: Options) -> Iterator[Draft]:
 
 
 def _outside_calls(mesh: Mesh, client: Workload) -> Iterator[Draft]:
+    sure = mesh.data_planes.of(client).certain or mesh.injection.of(client).certain
     said: set[tuple[str, int]] = set()
     for node in _addresses(client):
         for host, port in _hosts_in(node.text):
@@ -364,11 +368,19 @@ def _outside_calls(mesh: Mesh, client: Workload) -> Iterator[Draft]:
                         continue
                     said.add(key)
                     place = client.resource.place(node)
-                    yield from _blocked(mesh, service, entry.number, place, client.title, client.resource)
+                    yield from _blocked(
+                        mesh, service, entry.number, place, client.title, client.resource, sure
+                    )
 
 
 def _blocked(
-    mesh: Mesh, service: Service, port: int, place: Place, client: str, resource: Resource
+    mesh: Mesh,
+    service: Service,
+    port: int,
+    place: Place,
+    client: str,
+    resource: Resource,
+    sure: bool = True,
 ) -> Iterator[Draft]:
     for workload in mesh.registry.workloads_of(service):
         target = mesh.registry.target_port(service, port, workload)
@@ -386,7 +398,7 @@ def _blocked(
                 ("the server", workload.resource.place()),
             ),
             resource=resource,
-            confidence="medium",
+            confidence=None if sure else "low",
         )
         return
 

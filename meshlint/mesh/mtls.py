@@ -434,11 +434,10 @@ def _level(resource: Resource, root: str, selector: Mapping[str, str]) -> Level:
 def _setting(
     resource: Resource, node: object, empty: Place, port: int | None, problem: Callable[[str], None]
 ) -> Setting:
-    text = text_of(node) if isinstance(node, Scalar) else None
-    if not isinstance(node, Scalar) or text is None:
+    if not isinstance(node, Scalar):
         return Setting(None, empty, port)
-    place = resource.place(node)
-    if is_placeholder(text):
+    text, place = text_of(node), resource.place(node)
+    if text is None or is_placeholder(text):
         return Setting(None, place, port, unknown=True)
     if text != "UNSET" and text not in _SETTINGS:
         problem(f"{text} is no mode")

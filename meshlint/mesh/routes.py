@@ -210,6 +210,14 @@ class Routes:
         """Is it certain that a proxy of Istio reads it? The Gateway API has other implementations."""
         return route.mesh or any(gateway.istio for gateway in route.binding.gateways)
 
+    def reaches_everybody(self, route: Route) -> bool:
+        """Do clients of all namespaces use it in the mesh? (exportTo; consumer routes of the Gateway API)"""
+        owner = route.root.resource if route.root else route.resource
+        if route.api == "VirtualService":
+            return exported_to(owner, "")
+        services = (s for host in route.mesh_hosts for s in self.mesh.registry.by_host(host))
+        return any(service.namespace == owner.ns for service in services)
+
     def _opaque(self, host: str) -> bool:
         services = self.mesh.registry.by_host(host)
         return bool(services) and all(s.ports and all(p.opaque for p in s.ports) for s in services)
@@ -356,8 +364,10 @@ class _VirtualServices:
                 bound = self._serves(gateway, resource, hosts)
                 (serving if bound else others if bound is False else unsure).append(gateway)
             if not found:
-                # a VirtualService that names a Gateway API Gateway: spec traffic 1.14 says unknown
-                missing.append(key)
+                # whether a Gateway of the Gateway API serves it depends on the version of Istio (1.14)
+                foreign = self.mesh.gateways.find(namespace, name, "gateway-api")
+                unsure += foreign
+                missing += [] if foreign else [key]
         mesh_hosts = hosts if MESH in keys else ()
         return Binding(hosts, mesh_hosts, tuple(serving), tuple(others), tuple(unsure), tuple(missing))
 

@@ -83,9 +83,10 @@ class Timeouts:
 
     def _in_mesh(self, service: Service) -> Iterator[Fact[Timeout]]:
         routes = [r for r in self.mesh.routes.in_mesh(service.host) if r.protocol == "http"]
-        if routes:
-            yield from map(self.of, routes)
-        elif self.mesh.settings.complete:
+        yield from map(self.of, routes)
+        if any(map(self.mesh.routes.reaches_everybody, routes)):
+            return
+        if self.mesh.settings.complete:
             yield Fact.of(DISABLED, service.resource.place(), reason="no route for the service")
         else:
             yield Fact.missing("routes for the service may exist outside of the input")

@@ -299,6 +299,12 @@ def test_1_14_other_implementations(class_name: str, istio: bool) -> None:
     assert mesh.routes.served_by_istio(mesh.routes.all[0]) is istio
 
 
+def test_1_14_a_virtual_service_at_a_gateway_api_gateway_is_unsure() -> None:
+    rules = virtual_service(f"[{{{TO_A}}}]", extra="hosts: [a.example.com]\n  gateways: [infra/gw]")
+    binding = mesh_of(gateway(ALL), rules).routes.all[0].binding
+    assert (len(binding.unsure_gateways), binding.missing) == (1, ())
+
+
 # --- APIRule
 
 

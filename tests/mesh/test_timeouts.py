@@ -250,6 +250,23 @@ def test_2_8_an_envoyfilter_for_gateways_leaves_the_mesh_alone() -> None:
     assert of_rules(mesh_of(outside, patch)) == ["unknown"]
 
 
+@pytest.mark.parametrize(
+    ("export_to", "expected"),
+    [('["*"]', "finite"), ("[shop]", "partial"), ('["."]', "partial")],
+)
+def test_2_4_a_private_rule_leaves_other_clients_without(export_to: str, expected: str) -> None:
+    rules = virtual_service(rule("timeout: 3s"), spec=f"hosts: [a]\n  exportTo: {export_to}")
+    assert coverage(mesh_of(service(), rules, settings=CLOSED)) == expected
+
+
+def test_2_4_a_consumer_route_is_for_the_clients_of_its_namespace() -> None:
+    consumer = http_route("timeouts: {request: 3s}").replace(
+        "{name: a, namespace: shop}", "{name: a, namespace: web}"
+    )
+    consumer = consumer.replace("kind: Service, name: a", "kind: Service, name: a, namespace: shop")
+    assert coverage(mesh_of(service(), consumer, settings=CLOSED)) == "partial"
+
+
 def test_delegates_alternate_with_unknown_roots() -> None:
     assert of_rules(mesh_of(virtual_service(rule(), spec=""))) == ["unknown"]
     assert of_rules(mesh_of(virtual_service(rule("timeout: 1s"), spec=""))) == [1.0]

@@ -37,7 +37,7 @@ def _run(arguments: list[str]) -> int:
 
         return run(arguments)
     except KeyboardInterrupt:
-        sys.stderr.write("\nmeshlint: interrupted\n")
+        sys.stderr.write("meshlint: interrupted\n")
         return 130
     except BrokenPipeError:
         return _silence()

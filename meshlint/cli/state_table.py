@@ -65,7 +65,8 @@ def _line(label: str, answer: Answer) -> str:
     notes = [answer.reason] if answer.reason else []
     if answer.state == "known" and not answer.certain:
         notes.append("as far as the input shows")
-    notes += [", ".join(_at(at) for at in answer.because[:3])] if answer.because else []
+    lines = list(dict.fromkeys(map(_at, answer.because)))
+    notes += [", ".join(lines[:3])] if lines else []
     return _row(label, value, "; ".join(notes))
 
 

@@ -1,4 +1,8 @@
-"""Checks of the family injection (catalogue: spec traffic 8.1; semantics: security 1 and 2)."""
+"""Checks of the family injection about labels and annotations that ask for a proxy.
+
+Catalogue: spec traffic 8.1; semantics: security 1.3, 1.8 and 2.2. What is about the proxy inside the pod
+is in `sidecar`.
+"""
 
 from __future__ import annotations
 
@@ -8,26 +12,22 @@ from typing import Any
 
 from meshlint.findings import Draft
 from meshlint.mesh.ambient import EXCLUDED_NAMESPACES, MODE
-from meshlint.mesh.annotations import DEPRECATED, POD_ANNOTATIONS
-from meshlint.mesh.dataplane import DataPlane, proxy_identity
+from meshlint.mesh.annotations import POD_ANNOTATIONS
+from meshlint.mesh.dataplane import DataPlane
 from meshlint.mesh.facts import Fact
-from meshlint.mesh.injection import NATIVE, Injected, manual_proxy, proxy_container
+from meshlint.mesh.injection import Injected
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.namespaces import IGNORED_NAMESPACES
 from meshlint.mesh.scope import Evidence
 from meshlint.mesh.webhooks import INJECT, NAMESPACE_INJECTION, REVISION, pod_label
 from meshlint.mesh.workloads import Workload
 from meshlint.resources import Place, Resource
-from meshlint.source.nodes import Mapping as MappingNode
-from meshlint.source.nodes import Node, Scalar, mappings, text_of, texts
+from meshlint.source.nodes import Node, Scalar, text_of
 from meshlint.source.templates import is_placeholder
 
 Options = Mapping[str, Any]
 
-PROXY_IMAGE = "sidecar.istio.io/proxyImage"
-
 _MEANS_NO = frozenset({"false", "no", "off", "disabled", "disable", "0", "n", "never", "none"})
-_QUIT = ("quitquitquit", "EXIT_WITH_PARENT", "ISTIO_QUIT_API", "scuttle")
 _EXAMINED = frozenset({"Namespace", "Service", "Pod", "Deployment"})
 _NAMESPACE_ONLY = "means something on a Namespace only"
 
@@ -141,7 +141,7 @@ def _ambient_pod_with_sidecar(mesh: Mesh, workload: Workload) -> Iterator[Draft]
     if not injected.known or injected.value is None or "sidecar" not in injected.value.templates:
         return
     if mode == "ambient":
-        place, related = _pod_label_place(workload, MODE), _labelled("asks for a sidecar", injected)
+        place, related = _pod_label_place(workload, MODE), labelled("asks for a sidecar", injected)
     elif injected.value.manual or namespace_injects(mesh, workload.namespace) is None:
         place = injected.because[0]
         related = tuple(("asks for the ambient data plane", p) for p in by_namespace.because)
@@ -654,155 +654,6 @@ def _opting_out(mesh: Mesh, workload: Workload) -> tuple[Place, Fact[str | None]
     return None
 
 
-# -- injection-image-auto -------------------------------------------------------------------------
-
-
-def image_auto(mesh: Mesh, options: Options) -> Iterator[Draft]:
-    for workload in mesh.workloads.all:
-        proxy = proxy_container(workload)
-        if proxy is None or text_of(proxy.get("image")) != "auto":
-            continue
-        injected = mesh.injection.of(workload)
-        if not injected.is_(None):
-            continue
-        yield Draft(
-            Place(workload.resource, proxy.get("image") or proxy, "pair", proxy.key("image")),
-            f"{workload.title} leaves the image of istio-proxy to the injector (auto), but its pods are not "
-            f"injected: {injected.reason or 'nothing asks for injection'}; the image cannot be pulled",
-            label="nobody replaces it",
-            help=f'label the pods with {INJECT}: "true", in a namespace that does not switch injection off',
-            related=tuple(("decides about injection", place) for place in injected.because[:2]),
-            confidence=None if injected.certain else "medium",
-            equivalents=("IST0147",) if workload.kind == "Pod" else ("IST0146",),
-        )
-
-
-# -- injection-uid-1337 ---------------------------------------------------------------------------
-
-
-def uid_1337(mesh: Mesh, options: Options) -> Iterator[Draft]:
-    openshift = mesh.settings.platform == "openshift"
-    for workload in mesh.workloads.all:
-        found = proxy_identity(workload)
-        if not found or workload.control_plane:
-            continue
-        injected = mesh.injection.of(workload)
-        if injected.is_(None) or (not injected.known and mesh.ambient.labelled(workload).is_(True)):
-            continue
-        for container, place, field in found:
-            name = text_of(container.get("name")) or "?"
-            yield Draft(
-                place,
-                f"{workload.title} runs the container {name} with {field} 1337, the identity of the proxy: "
-                "its outgoing traffic bypasses the sidecar",
-                label="the proxy's own identity",
-                help=f"choose another {field} for the container",
-                related=_labelled("injected", injected),
-                confidence=None if injected.known else "medium",
-                severity="warning" if openshift else None,
-            )
-
-
-# -- injection-job-lifecycle ----------------------------------------------------------------------
-
-
-def job_lifecycle(mesh: Mesh, options: Options) -> Iterator[Draft]:
-    for workload in mesh.workloads.all:
-        if workload.kind not in ("Job", "CronJob") or _quits_the_proxy(workload):
-            continue
-        injected = mesh.injection.of(workload)
-        if not injected.known or injected.value is None or "sidecar" not in injected.value.templates:
-            continue
-        native = mesh.injection.native_sidecar(workload)
-        if not native.is_(False):
-            continue
-        stated = NATIVE in workload.annotations
-        yield Draft(
-            native.because[0] if stated else workload.resource.place(),
-            f"{workload.title} gets a sidecar that keeps running when the work is done: "
-            "the Job never completes",
-            label="the proxy does not end with the work",
-            help="use native sidecars, or let the work end the proxy with a request to /quitquitquit",
-            related=_labelled("injected", injected),
-            resource=workload.resource,
-            severity="warning" if stated else None,
-        )
-
-
-def _quits_the_proxy(workload: Workload) -> bool:
-    for container in workload.app_containers:
-        words = [text.text for part in ("command", "args") for text in texts(container.get(part))]
-        words.extend(text_of(item.get("name")) or "" for item in mappings(container.get("env")))
-        if any(mark in word for word in words for mark in _QUIT):
-            return True
-    return False
-
-
-# -- injection-annotation-deprecated, injection-pinned-proxy-image --------------------------------
-
-
-def annotation_deprecated(mesh: Mesh, options: Options) -> Iterator[Draft]:
-    for workload in mesh.workloads.all:
-        for key in workload.annotations:
-            if key not in DEPRECATED:
-                continue
-            if key == INJECT and (INJECT in workload.labels or needs_label(mesh, workload)):
-                continue
-            yield Draft(
-                workload.pod_place("metadata", "annotations", key, part="key"),
-                f"{workload.title} uses the annotation {key}, which is deprecated",
-                label="deprecated",
-                help=f"use {DEPRECATED[key]}",
-            )
-
-
-def pinned_proxy_image(mesh: Mesh, options: Options) -> Iterator[Draft]:
-    severity = "error" if mesh.config.kyma else None
-    for workload in mesh.workloads.all:
-        image = workload.annotations.get(PROXY_IMAGE)
-        if image is not None and not is_placeholder(image):
-            yield _pinned(
-                workload, workload.pod_place("metadata", "annotations", PROXY_IMAGE), image, severity
-            )
-            continue
-        proxy = proxy_container(workload)
-        if proxy is None or workload.control_plane or _routes(proxy):
-            continue
-        written = text_of(proxy.get("image"))
-        injected = mesh.injection.of(workload)
-        if (
-            written in (None, "auto")
-            or is_placeholder(written)
-            or not injected.known
-            or injected.value is None
-        ):
-            continue
-        place = Place(workload.resource, proxy.get("image") or proxy)
-        yield _pinned(workload, place, written or "", severity, manual=manual_proxy(workload) is not None)
-
-
-def _pinned(
-    workload: Workload, place: Place, image: str, severity: str | None, *, manual: bool = False
-) -> Draft:
-    if place.node is workload.annotation_node(PROXY_IMAGE) and "/" not in image:
-        effect = "without a slash in it the injector ignores it"
-    else:
-        effect = "an upgrade of the control plane does not reach it"
-    return Draft(
-        place,
-        f"{workload.title} pins its proxy to the image {image}: {effect} (policy)",
-        label="pinned",
-        help="inject by webhook and drop the written proxy"
-        if manual
-        else "let the injector choose the image",
-        severity=severity,
-    )
-
-
-def _routes(proxy: MappingNode) -> bool:
-    return any(argument.text == "router" for argument in texts(proxy.get("args")))
-
-
 # -- shared ---------------------------------------------------------------------------------------
 
 
@@ -818,7 +669,7 @@ def _pod_label_place(workload: Workload, key: str) -> Place:
     return workload.pod_place("metadata", "labels", key, part="pair")
 
 
-def _labelled(label: str, fact: Fact[Any]) -> tuple[tuple[str, Place], ...]:
+def labelled(label: str, fact: Fact[Any]) -> tuple[tuple[str, Place], ...]:
     return tuple((label, place) for place in fact.because) if fact.known else ()
 
 

@@ -28,6 +28,11 @@ _GATEWAY_PODS = frozenset({"ingressgateway", "egressgateway", "eastwestgateway"}
 _PROXY_CONTAINERS = frozenset({"istio-proxy", "istio-validation", "istio-init"})
 _TUNNEL = 15008
 _TRAFFIC = "traffic.sidecar.istio.io/"
+INCLUDE_INBOUND = _TRAFFIC + "includeInboundPorts"
+EXCLUDE_INBOUND = _TRAFFIC + "excludeInboundPorts"
+INCLUDE_OUTBOUND = _TRAFFIC + "includeOutboundIPRanges"
+EXCLUDE_OUTBOUND = _TRAFFIC + "excludeOutboundIPRanges"
+INTERCEPTION = "sidecar.istio.io/interceptionMode"
 
 #: annotation -> (value of the istiod chart, its default)
 _SETTINGS = {
@@ -103,10 +108,9 @@ class DataPlanes:
 
     def interception(self, workload: Workload) -> Fact[str]:
         """How traffic is redirected to the sidecar: REDIRECT, TPROXY or NONE."""
-        key = "sidecar.istio.io/interceptionMode"
-        node = workload.annotation_node(key)
+        node = workload.annotation_node(INTERCEPTION)
         if isinstance(node, Scalar):
-            return _text(node, workload.pod_place("metadata", "annotations", key, part="pair"))
+            return _text(node, workload.pod_place("metadata", "annotations", INTERCEPTION, part="pair"))
         written = _proxy_config(workload)
         if written is not None and written.get("interceptionMode") is not None:
             place = workload.pod_place("metadata", "annotations", "proxy.istio.io/config")
@@ -161,7 +165,7 @@ class DataPlanes:
         if not mode.known:
             return _mode_answer(mode)
         if mode.value == "NONE":
-            listens = self._listens_by_sidecar(workload)
+            listens = self.listens_by_sidecar(workload)
             return (
                 Fact.missing("a Sidecar resource may listen", *mode.because)
                 if listens
@@ -186,7 +190,8 @@ class DataPlanes:
         written = workload.annotations.get("status.sidecar.istio.io/port", "")
         return int(written) if written.isdigit() else 15020
 
-    def _listens_by_sidecar(self, workload: Workload) -> bool:
+    def listens_by_sidecar(self, workload: Workload) -> bool:
+        """May a Sidecar resource open listeners of its own for the pods, without any redirection?"""
         return any(
             matches(labels, workload.labels) is not False
             for labels in self._listening.get(workload.namespace, ())

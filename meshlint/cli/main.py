@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import click
 
+from meshlint import __version__
+
 COMMANDS: Final = {
     "lint": "Lint manifests: files, folders, globs, - for standard input.",
     "inspect": "Show the effective state of workloads and routes, with the lines that decide it.",
@@ -45,16 +47,12 @@ class Commands(click.Group):
 
 
 @click.command(cls=Commands, context_settings=SETTINGS, options_metavar="[COMMAND]", subcommand_metavar="...")
-@click.option("--version", "-V", is_flag=True, help="Show the version and exit.")
-def cli(version: bool) -> None:
+@click.version_option(__version__, "--version", "-V", message="meshlint %(version)s")
+def cli() -> None:
     """Lint Istio service-mesh manifests offline.
 
     Without a command, paths are linted: `meshlint mesh/` is `meshlint lint mesh/`.
     """
-    if version:
-        from meshlint import __version__
-
-        click.echo(f"meshlint {__version__}")
 
 
 def run(arguments: Sequence[str], **extra: Any) -> int:

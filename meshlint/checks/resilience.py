@@ -10,6 +10,7 @@ from typing import Any, Final
 from meshlint.findings import Draft
 from meshlint.mesh.destination_rules import DestinationRule, policies
 from meshlint.mesh.durations import SECOND, Duration, gateway_duration, istio_duration, kyma_seconds, spell
+from meshlint.mesh.facts import Fact
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.registry import HTTP_LIKE, Service
 from meshlint.mesh.retries import (
@@ -101,13 +102,12 @@ def _leaves(node: Node | None, tree: dict[str, Any] | bool) -> Iterator[tuple[st
 
 
 def _invalid_duration(resource: Resource, name: str, node: Node, written: Duration) -> Draft:
-    shown = f" {node.text!r}" if isinstance(node, Scalar) else ""
     help_ = "write a number with a unit, such as 5s or 250ms"
     if isinstance(node, Scalar) and node.text in ("0", "0s", "0ms"):
         help_ = f"leave {name} out to have no limit; zero is refused"
     return Draft(
         Place(resource, node),
-        f"{resource.title} sets {name} to{shown or ' something'} that {written.problem}; Istio refuses it",
+        f"{resource.title} sets {name} to {_shown(node)}, which {written.problem}; Istio refuses it",
         label=written.problem,
         help=help_,
     )
@@ -205,19 +205,22 @@ def timeout_missing(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
         timeout = mesh.timeouts.of(route)
         if timeout.known and timeout.value.kind == "disabled" and not _ignored(route.hosts, options):
             seen.add(id(route.node))
-            yield _without_timeout(route)
+            yield _without_timeout(route, mesh.retries.of(route))
     yield from _services_without_route(mesh, options)
 
 
-def _without_timeout(route: Route) -> Draft:
+def _without_timeout(route: Route, retry: Fact[Retry]) -> Draft:
     key = "backendRefs" if route.api == "HTTPRoute" else "route"
     field = "timeouts.request" if route.api == "HTTPRoute" else "timeout"
     root = route.root
-    related = ((("delegated here without a timeout", root.place("delegate", part="key")),)) if root else ()
+    related = (("delegated here without a timeout", root.place("delegate", part="key")),) if root else ()
+    effect = "so a hanging upstream holds the caller for as long as it likes"
+    if retry.known and retry.value.attempts and retry.value.per_try:
+        tries, each = retry.value.attempts + 1, retry.value.per_try
+        effect = f"only each try is limited, so a request can take {spell(tries * each)} in {tries} tries"
     return Draft(
         route.place(key, part="key"),
-        f"{route.title} sends requests for {_hosts(route)} on without a timeout, "
-        "so a hanging upstream holds the caller for as long as it likes",
+        f"{route.title} sends requests for {_hosts(route)} on without a timeout, {effect}",
         label="no timeout on this rule",
         help=f"set {field} on the rule to the longest time that callers should wait",
         related=related,

@@ -17,7 +17,7 @@ from meshlint.mesh.dataplane import DataPlane
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.injection import Injected
 from meshlint.mesh.mesh import Mesh
-from meshlint.mesh.namespaces import IGNORED_NAMESPACES
+from meshlint.mesh.namespaces import IGNORED_NAMESPACES, label_home
 from meshlint.mesh.scope import Evidence
 from meshlint.mesh.webhooks import INJECT, NAMESPACE_INJECTION, REVISION, pod_label
 from meshlint.mesh.workloads import Workload
@@ -48,7 +48,7 @@ def _two_namespace_labels(namespace: Resource) -> Iterator[Draft]:
     injection, revision = labels.get(NAMESPACE_INJECTION), labels.get(REVISION)
     if injection in (None, "disabled") or revision is None or namespace.name == "istio-system":
         return
-    if is_placeholder(injection) or is_placeholder(revision):
+    if not revision or not injection or is_placeholder(injection) or is_placeholder(revision):
         return
     effect = "the default revision injects the pods" if injection == "enabled" else "no pod is injected"
     yield Draft(
@@ -195,6 +195,7 @@ def _invalid_on_namespace(namespace: Resource) -> Iterator[Draft]:
                 f"{namespace.title} has {key}: {node.text!r}, which is not {_or(accepted)}: {effect}",
                 label=f"expected {_or(accepted)}",
                 help=f"write {key}: {accepted[0]}",
+                equivalents=(),
             )
 
 
@@ -222,6 +223,7 @@ def _invalid_on_pod(mesh: Mesh, workload: Workload) -> Iterator[Draft]:
             "Istio reads it as if it were not set",
             label="expected ambient or none",
             help=f"write {MODE}: none to keep the pods out, ambient to take them in",
+            equivalents=(),
         )
 
 
@@ -246,6 +248,7 @@ def _invalid_inject(mesh: Mesh, workload: Workload) -> Iterator[Draft]:
         label="expected 'true' or 'false'",
         help=f'write {INJECT}: "{str(not refusing).lower()}" as a label of the pods',
         severity=None if contrary else "warning",
+        equivalents=(),
     )
 
 
@@ -255,6 +258,7 @@ def _refused(title: str, place: Place, key: str, node: Scalar) -> Draft:
         f"{title} has the label {key}: {node.text}, which is no string: Kubernetes refuses the object",
         label="not a string",
         help=f'put it in quotes: {key}: "{node.text}"',
+        equivalents=(),
     )
 
 
@@ -263,7 +267,7 @@ def _refused(title: str, place: Place, key: str, node: Scalar) -> Draft:
 
 def label_on_wrong_object(mesh: Mesh, options: Options) -> Iterator[Draft]:
     for workload in mesh.workloads.all:
-        if workload.path and not workload.control_plane:
+        if workload.path and not workload.control_plane and not workload.partial:
             yield from _on_owner(mesh, workload)
         yield from _on_pod(mesh, workload)
     for namespace in mesh.scope.of("", "Namespace"):
@@ -283,13 +287,22 @@ def _on_owner(mesh: Mesh, workload: Workload) -> Iterator[Draft]:
                 continue
             pod = workload.labels if part == "labels" else workload.annotations
             for key in written:
-                if key not in pod and (key in _POD_LABELS if part == "labels" else key in POD_ANNOTATIONS):
+                known = _POD_LABELS if part == "labels" else POD_ANNOTATIONS
+                if key in known and key not in pod and not _in_another_version(mesh, workload, part, key):
                     place = resource.place_at(*path, part, key, part="pair")
                     yield _belongs_to_template(mesh, workload, key, part, written.get(key), place)
                 elif key == NAMESPACE_INJECTION:
                     yield _only_for_namespaces(
                         resource.title, resource.place_at(*path, part, key, part="pair")
                     )
+
+
+def _in_another_version(mesh: Mesh, workload: Workload, part: str, key: str) -> bool:
+    """Does another version of the object, perhaps its base or a patch, have the key on its template?"""
+    return any(
+        other.get(*workload.path, "metadata", part, key) is not None
+        for other in mesh.scope.alternatives(workload.resource)
+    )
 
 
 _POD_LABELS = frozenset({INJECT, MODE})
@@ -580,6 +593,8 @@ def _leaves_it_open(mesh: Mesh, workload: Workload) -> bool:
     keys = (INJECT, REVISION, MODE)
     if any(key in workload.labels for key in keys) or INJECT in workload.annotations:
         return False
+    if any(_in_another_version(mesh, workload, "labels", key) for key in keys):
+        return False
     return mesh.injection.of(workload).is_(None)
 
 
@@ -595,9 +610,7 @@ def _not_in_mesh(mesh: Mesh, name: str, workloads: list[Workload]) -> Iterator[D
     }
     for namespace in definitions:
         yield Draft(
-            namespace.place_at("metadata", "labels", part="key")
-            if namespace.mapping("metadata", "labels") is not None
-            else namespace.place(),
+            label_home(namespace),
             f"{namespace.title} has neither an injection label nor an ambient label, so the pods of {count} "
             "in it stay outside the mesh (policy)",
             related=related,

@@ -102,7 +102,7 @@ class Namespaces:
         closed = self._evidence(namespace) is Evidence.CLOSED
         definitions = self.definitions.get(namespace)
         if definitions:
-            places = [r.place_at("metadata", "labels", part="key") for r in definitions]
+            places = [label_home(r) for r in definitions]
             return Fact.of(None, *places, certain=closed, reason=f"the namespace has no label {key}")
         if closed:
             return Fact.of(None, reason="the namespace is not defined", assumptions=("A7",))
@@ -118,16 +118,32 @@ class Namespaces:
         return Evidence.CLOSED if closed else Evidence.OPEN
 
 
+def label_home(resource: Resource) -> Place:
+    """Where a label that is missing would go: the key `labels`, or the name where there is none."""
+    if resource.mapping("metadata", "labels") is None:
+        return resource.place()
+    return resource.place_at("metadata", "labels", part="key")
+
+
 def label_value(node: Scalar, place: Place) -> Fact[str | None]:
     """The text of a label or annotation; unknown where it is templated or where Kubernetes refuses it."""
     value = node.value
     if is_placeholder(node.text):
         return Fact.missing("the value is a template", place)
     if value is None:
+        if _filled_by_ytt(node, place):
+            return Fact.missing("the value is a template", place)
         return Fact.of("", place)
     if not isinstance(value, str):
         return Fact.missing(f"Kubernetes refuses {node.text}, which is no string", place)
     return Fact.of(value, place)
+
+
+def _filled_by_ytt(node: Scalar, place: Place) -> bool:
+    """Does a comment of ytt after a null stand for the value? (spec repositories 2)"""
+    text = place.resource.file.text
+    line = text.find("\n", node.end)
+    return "#@" in text[node.end : line if line >= 0 else len(text)]
 
 
 def _managed(mesh: Mesh) -> Iterator[tuple[str, Resource, Mapping]]:

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from meshlint.findings import Draft
 from meshlint.mesh.destination_rules import DestinationRule, policies
-from meshlint.mesh.durations import SECOND, Duration, gateway_duration, istio_duration, kyma_seconds, spell
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.registry import HTTP_LIKE, Service
@@ -24,6 +23,7 @@ from meshlint.mesh.retries import (
 from meshlint.mesh.routes import Destination, Route
 from meshlint.mesh.scope import GATEWAY_API, ISTIO_NETWORKING, ISTIO_SECURITY, KYMA_GATEWAY, Evidence
 from meshlint.resources import Place, Resource
+from meshlint.source.durations import SECOND, Duration, gateway_duration, istio_duration, kyma_seconds, spell
 from meshlint.source.nodes import Mapping as YamlMapping
 from meshlint.source.nodes import Node, Scalar, Sequence, int_of, mappings, text_of
 from meshlint.source.templates import is_placeholder

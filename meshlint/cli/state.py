@@ -15,7 +15,6 @@ from meshlint.mesh.attachment import proxy_of
 from meshlint.mesh.authz import Policy, Request
 from meshlint.mesh.coverage import Requirement
 from meshlint.mesh.dataplane import DataPlane
-from meshlint.mesh.durations import spell
 from meshlint.mesh.exposure import Exposure
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.mesh import Mesh
@@ -25,6 +24,7 @@ from meshlint.mesh.scope import Evidence
 from meshlint.mesh.timeouts import Timeout
 from meshlint.mesh.workloads import Workload
 from meshlint.resources import Place, Resource
+from meshlint.source.durations import spell
 
 T = TypeVar("T")
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from meshlint.mesh.durations import gateway_duration, go_duration, istio_duration
 from meshlint.mesh.facts import Fact
 from meshlint.resources import Place
+from meshlint.source.durations import gateway_duration, go_duration, istio_duration
 from meshlint.source.nodes import Mapping, Node, Scalar, int_of, text_of, texts
 from meshlint.source.templates import is_placeholder
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from meshlint.mesh.durations import MILLISECOND, SECOND
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.retries import average_backoff, tries_that_fit
 from meshlint.mesh.scope import Settings
 from meshlint.mesh.timeouts import Timeout
+from meshlint.source.durations import MILLISECOND, SECOND
 from tests.support import mesh_of
 
 CLOSED = Settings(complete=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshlint.mesh.durations import (
+from meshlint.source.durations import (
     SECOND,
     Duration,
     gateway_duration,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from meshlint.mesh.facts import Fact, all_of, any_of
 from meshlint.mesh.namespaces import IGNORED_NAMESPACES, label_value
 from meshlint.mesh.workloads import RUN_TIME_LABELS, Workload
-from meshlint.resources import Resource
+from meshlint.resources import Place, Resource
 from meshlint.source.nodes import Mapping, Node, Scalar, mappings, text_of, texts
 from meshlint.source.templates import is_placeholder
 
@@ -57,24 +57,36 @@ class Webhooks:
 
     def _written(self, workload: Workload) -> Fact[str | None] | None:
         """The answer of the webhooks in the input; None if others may decide."""
-        namespaces = self.mesh.namespaces
+        read: dict[str, Fact[str | None]] = {}
         doubt: Webhook | None = None
         for hook in self.all:
-            chosen = all_of(
-                selects(hook.namespace_selector, lambda key: namespaces.label(workload.namespace, key)),
-                selects(hook.object_selector, lambda key: pod_label(workload, key)),
-            )
+            chosen = self._selects(hook, workload, read)
             if chosen and not hook.conditional:
-                return Fact.of(hook.revision, hook.resource.place(hook.node), reason="selected by a webhook")
+                place = hook.resource.place(hook.node)
+                return Fact.of(hook.revision, *_deciding(read), place, certain=_all_certain(read))
             if chosen is not False and doubt is None:
                 doubt = hook
         if doubt is not None:
             place = doubt.resource.place(doubt.node)
             return Fact.missing("whether the webhook selects the pod is not in the input", place)
         if self.mesh.config.installed or self.mesh.settings.complete:
-            hook = self.all[0]
-            return Fact.of(None, hook.resource.place(), reason="no webhook of the input selects the pod")
+            places = _deciding(read) or (self.all[0].resource.place(),)
+            reason = "no webhook of the input selects the pod"
+            return Fact.of(None, *places, certain=_all_certain(read), reason=reason)
         return None
+
+    def _selects(self, hook: Webhook, workload: Workload, read: dict[str, Fact[str | None]]) -> bool | None:
+        """Does a webhook select the pods? `read` collects the labels that were looked at."""
+
+        def of_namespace(key: str) -> Fact[str | None]:
+            fact = read["namespace " + key] = self.mesh.namespaces.label(workload.namespace, key)
+            return fact
+
+        def of_pod(key: str) -> Fact[str | None]:
+            fact = read["pod " + key] = pod_label(workload, key)
+            return fact
+
+        return all_of(selects(hook.namespace_selector, of_namespace), selects(hook.object_selector, of_pod))
 
     def _standard(self, workload: Workload) -> Fact[str | None]:
         inject = pod_label(workload, INJECT)
@@ -143,6 +155,15 @@ class Webhooks:
         if name == "" or (config.installed and revisions.known and revisions.certain):
             return inject_none(because, f"there is no revision or tag {name!r}")
         return Fact.missing(f"whether there is a revision {name!r} is not in the input", *because.because)
+
+
+def _deciding(read: MappingOf[str, Fact[str | None]]) -> tuple[Place, ...]:
+    """Where the labels stand that the webhooks looked at."""
+    return tuple(place for fact in read.values() if fact.known and fact.value for place in fact.because)
+
+
+def _all_certain(read: MappingOf[str, Fact[str | None]]) -> bool:
+    return all(fact.certain for fact in read.values() if fact.known)
 
 
 def inject_none(because: Fact[str | None], reason: str) -> Fact[str | None]:

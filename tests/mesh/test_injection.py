@@ -435,3 +435,55 @@ def test_revisions_have_configurations_of_their_own() -> None:
     off = operator("canary", **{"global": {"proxy": {"autoInject": "disabled"}}})
     assert answer(mesh_with(operator(), off, namespace({REV: "canary"}), pod())) is None
     assert answer(mesh_with(operator(), off, namespace(ENABLED), pod())) == "default"
+
+
+def exactly(*pairs: tuple[str, str, list[str] | None]) -> dict[str, Any]:
+    """A LabelSelector of match expressions."""
+    return {
+        "matchExpressions": [
+            {"key": key, "operator": operator, **({"values": values} if values is not None else {})}
+            for key, operator, values in pairs
+        ]
+    }
+
+
+def rendered_webhooks(revision: str, default: bool) -> dict[str, Any]:
+    """The webhooks of one control plane, as the table of 1.3 lists them."""
+    on = (INJECT, "NotIn", ["false"])
+    no_label, no_revision = ("istio-injection", "DoesNotExist", None), (REV, "DoesNotExist", None)
+    hooks = [
+        ("rev.namespace", exactly((REV, "In", [revision]), no_label), exactly(on)),
+        ("rev.object", exactly(no_revision, no_label), exactly(on, (REV, "In", [revision]))),
+    ]
+    if default:
+        hooks += [
+            ("namespace", exactly(("istio-injection", "In", ["enabled"])), exactly(on)),
+            ("object", exactly(no_label, no_revision), exactly((INJECT, "In", ["true"]), no_revision)),
+        ]
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": f"istio-sidecar-injector-{revision}", "labels": {REV: revision}},
+        "webhooks": [
+            {
+                "name": f"{name}.sidecar-injector.istio.io",
+                "clientConfig": {"service": {"name": "istiod", "namespace": "istio-system"}},
+                "rules": [{"operations": ["CREATE"], "apiGroups": [""], "resources": ["pods"]}],
+                "namespaceSelector": of_namespace,
+                "objectSelector": of_object,
+            }
+            for name, of_namespace, of_object in hooks
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("labels", "workload", "expected"),
+    [pytest.param(c[1], c[2], c[3], id=c[0]) for c in CASES if c[5] is BOTH],
+)
+def test_rendered_webhooks_decide_like_the_table(
+    labels: dict[str, Any] | None, workload: dict[str, Any], expected: str | None
+) -> None:
+    home = namespace(labels) if labels is not None else None
+    webhooks = [rendered_webhooks("default", True), rendered_webhooks("canary", False)]
+    assert answer(mesh_with(*BOTH, *webhooks, home, workload)) == expected

@@ -89,6 +89,34 @@ class SourceFile:
 
 
 def _find(root: Node, wanted: Node) -> list[str] | None:
+    """Offsets lead to the node; behind an alias they do not, and the whole tree is searched."""
+    path: list[str] = []
+    node, at = root, wanted.start
+    while node is not wanted:
+        step = _towards(node, at)
+        if step is None:
+            return _search(root, wanted)
+        path.append(step[0])
+        if step[1] is wanted:
+            return path
+        node = step[2]
+    return path
+
+
+def _towards(node: Node, at: int) -> tuple[str, Node, Node] | None:
+    """Step, key and value of the part of a collection in which an offset lies."""
+    if isinstance(node, Mapping):
+        for key, value in node.items:
+            if key.start <= at and (at < value.end or at == value.start) and isinstance(key, Scalar):
+                return key.text, key, value
+    elif isinstance(node, Sequence):
+        for number, item in enumerate(node.items):
+            if item.start <= at and (at < item.end or at == item.start):
+                return str(number), item, item
+    return None
+
+
+def _search(root: Node, wanted: Node) -> list[str] | None:
     stack: list[tuple[Node, list[str]]] = [(root, [])]
     while stack:
         node, path = stack.pop()

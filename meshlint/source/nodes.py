@@ -100,12 +100,13 @@ class Mapping:
     def index(self) -> dict[str, tuple[Scalar, Node]]:
         """Key text to (key node, value node), merge keys applied; of duplicates the last counts."""
         index = self._index
-        if index is None:
-            index = self._index = self._build_index()
-        return index
+        return self._build_index() if index is None else index
 
     def get(self, key: str) -> Node | None:
-        pair = self.index.get(key)
+        index = self._index
+        if index is None:
+            index = self._build_index()
+        pair = index.get(key)
         return pair[1] if pair is not None else None
 
     def key(self, key: str) -> Scalar | None:
@@ -117,8 +118,8 @@ class Mapping:
         """Follow keys and list positions; None as soon as one is absent."""
         node: Node | None = self
         for step in path:
-            if isinstance(node, Mapping):
-                node = node.get(str(step))
+            if node.__class__ is Mapping:
+                node = node.get(step if step.__class__ is str else str(step))
             elif isinstance(node, Sequence) and isinstance(step, int):
                 node = node.items[step] if -len(node.items) <= step < len(node.items) else None
             else:
@@ -129,21 +130,27 @@ class Mapping:
         return {key: pair[1].plain() for key, pair in self.index.items()}
 
     def _build_index(self) -> dict[str, tuple[Scalar, Node]]:
-        index: dict[str, tuple[Scalar, Node]] = {}
-        merged: list[Node] = []
-        for key, value in self.items:
-            if key.__class__ is not Scalar:
-                continue
-            if key.text == "<<" and not key.style:
-                merged.append(value)
-            else:
-                index[key.text] = (key, value)
+        try:
+            index: dict[str, tuple[Scalar, Node]] = {pair[0].text: pair for pair in self.items}  # type: ignore[union-attr, misc]
+        except AttributeError:  # a key that is no scalar
+            index = {}
+            for pair in self.items:
+                if isinstance(pair[0], Scalar):
+                    index[pair[0].text] = pair  # type: ignore[assignment]
+        if "<<" in index:
+            self._merge(index)
+        self._index = index
+        return index
+
+    def _merge(self, index: dict[str, tuple[Scalar, Node]]) -> None:
+        merged = [value for key, value in self.items if isinstance(key, Scalar) and _is_merge(key)]
+        if _is_merge(index["<<"][0]):
+            del index["<<"]
         for source in merged:
             for part in source.items if isinstance(source, Sequence) else (source,):
                 if isinstance(part, Mapping):
                     for name, pair in part.index.items():
                         index.setdefault(name, pair)
-        return index
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.index)
@@ -191,6 +198,10 @@ class Sequence:
 
     def __repr__(self) -> str:
         return f"Sequence({self.items!r})"
+
+
+def _is_merge(key: Scalar) -> bool:
+    return key.text == "<<" and not key.style
 
 
 def resolve_plain(text: str) -> str | int | float | bool | None:

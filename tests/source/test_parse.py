@@ -359,3 +359,45 @@ def _shape(node: Node) -> list[tuple[Any, ...]]:
     if isinstance(node, Sequence):
         return [part for item in node.items for part in [(item.start, item.end), *_shape(item)]]
     return [part for pair in node.items for item in pair for part in [(item.start, item.end), *_shape(item)]]
+
+
+POINTERS = """a: &x
+  b: [1, {c: d}]
+  e/f:
+    g~h: ""
+    empty:
+    last: &y {z: 1}
+i: *x
+j:
+- *y
+- {<<: *y, k: [l]}
+? [m]
+: n
+"""
+
+
+def test_pointers() -> None:
+    document = parse("a.yaml", POINTERS).documents[0]
+    root = document.root
+    assert isinstance(root, Mapping)
+    found = {document.pointer(node) for node in _nodes(root)}
+    assert {"", "/a", "/a/b/1/c", "/a/e~1f/g~0h", "/a/e~1f/empty", "/a/e~1f/last/z", "/i", "/j/0"} <= found
+    assert {"/j/1/k/0", "/j/1/<<"} <= found
+    assert document.pointer(root.key("a") or root) == "/a"
+    assert document.pointer(root.dig("j", 1, "k") or root) == "/j/1/k"
+    assert document.pointer(root.dig("a", "e/f", "empty") or root) == "/a/e~1f/empty"
+
+
+def _nodes(node: Node) -> list[Node]:
+    if isinstance(node, Scalar):
+        return [node]
+    children = node.items if isinstance(node, Sequence) else [value for _, value in node.items]
+    return [node, *(inner for child in children for inner in _nodes(child))]
+
+
+@given(DATA)
+def test_every_node_has_its_own_pointer(data: Any) -> None:
+    document = parse("a.yaml", yaml.safe_dump({"key": data})).documents[0]
+    assert document.root is not None
+    pointers = [document.pointer(node) for node in _nodes(document.root)]
+    assert len(set(pointers)) == len(pointers)

@@ -208,7 +208,9 @@ def annotation_deprecated(mesh: Mesh, options: Options) -> Iterator[Draft]:
         for key in workload.annotations:
             if key not in DEPRECATED:
                 continue
-            if key == INJECT and (INJECT in workload.labels or needs_label(mesh, workload)):
+            if key == INJECT and (
+                INJECT in workload.labels or mesh.injection.by_annotation or needs_label(mesh, workload)
+            ):
                 continue
             yield Draft(
                 workload.pod_place("metadata", "annotations", key, part="key"),

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from meshlint.mesh.facts import Fact, all_of, any_of
+from meshlint.mesh.injection import STATUS
 from meshlint.mesh.namespaces import label_value
 from meshlint.mesh.scope import GATEWAY_API, Evidence
 from meshlint.mesh.webhooks import plain_selector, pod_label, selects, undecided
@@ -132,6 +133,9 @@ class Ambient:
         if workload.host_network:
             place = workload.pod_place("spec", "hostNetwork", part="pair")
             return Fact.of(False, place, reason="pods on the host network are not captured")
+        if STATUS in workload.annotations:
+            place = workload.pod_place("metadata", "annotations", STATUS, part="key")
+            return Fact.of(False, place, reason="the manifest says that a sidecar was injected")
         if workload.namespace in EXCLUDED_NAMESPACES or workload.labels.get("app") == "ztunnel":
             return Fact.of(False, workload.resource.place(), reason="the CNI agent leaves it alone")
         selectors = self.mesh.config.injector_value("cni", "ambient", "enablementSelectors")

@@ -92,6 +92,11 @@ class DataPlanes:
         mode = self.interception(workload)
         if not mode.known or mode.value == "NONE":
             return _mode_answer(mode)
+        escaped = proxy_identity(workload)
+        if escaped and len(escaped) == len(_applications(workload)):
+            return Fact.of(
+                False, *(place for _, place, _ in escaped), reason="it runs as the proxy's identity"
+            )
         if ip in ("127.0.0.1", "::1"):
             return Fact.of(False, reason="local connections are not captured")
         settings = {
@@ -216,9 +221,7 @@ def proxy_identity(workload: Workload) -> list[tuple[Mapping, Place, str]]:
     """
     found = []
     pod = workload.pod_spec.get("securityContext") if workload.pod_spec is not None else None
-    for container in workload.containers:
-        if text_of(container.get("name")) in _PROXY_CONTAINERS:
-            continue
+    for container in _applications(workload):
         own = container.get("securityContext")
         for field in ("runAsUser", "runAsGroup"):
             contexts = [context for context in (own, pod) if isinstance(context, Mapping)]
@@ -228,6 +231,10 @@ def proxy_identity(workload: Workload) -> list[tuple[Mapping, Place, str]]:
                 found.append((container, place, field))
                 break
     return found
+
+
+def _applications(workload: Workload) -> list[Mapping]:
+    return [c for c in workload.containers if text_of(c.get("name")) not in _PROXY_CONTAINERS]
 
 
 def _gateway_pod(workload: Workload) -> Fact[DataPlane] | None:

@@ -33,6 +33,7 @@ _BUILT_IN_TEMPLATES = frozenset(
     {"sidecar", "gateway", "grpc-agent", "grpc-simple", "waypoint", "kube-gateway", "agentgateway"}
     | {"agentgateway-waypoint"}
 )
+_MAISTRA = ("ServiceMeshControlPlane", "ServiceMeshMemberRoll", "ServiceMeshMember")
 _DECIDING_LABELS = frozenset({INJECT, REVISION})
 _CHECKED_ANNOTATIONS = VALIDATED | {TEMPLATES}
 _DECIDING_ANNOTATIONS = _CHECKED_ANNOTATIONS | {INJECT, STATUS}
@@ -123,7 +124,13 @@ class Injection:
             and workload.annotations.keys().isdisjoint(_DECIDING_ANNOTATIONS)
             and not workload.host_network
             and not self._selective
+            and (bool(workload.labels) or workload.labels_known)
         )
+
+    @cached_property
+    def by_annotation(self) -> bool:
+        """Is the mesh an OpenShift Service Mesh 2, where an annotation asks for the sidecar?"""
+        return bool(self.mesh.scope.of("maistra.io", *_MAISTRA))
 
     @cached_property
     def _selective(self) -> bool:
@@ -146,6 +153,8 @@ class Injection:
         never = self._never(workload)
         if never is not None:
             return never
+        if self.by_annotation:
+            return Fact.missing("OpenShift Service Mesh 2 injects by membership and annotation")
         call = self.webhooks.call(workload)
         if not call.known:
             return Fact(call.state, None, call.because, False, call.reason)

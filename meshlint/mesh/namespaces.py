@@ -39,11 +39,14 @@ class Namespaces:
         self.definitions: dict[str, list[Resource]] = defaultdict(list)
         #: labels of a namespace: where they are written (the resource and the labels mapping)
         self._labels: dict[str, list[tuple[Resource, Mapping]]] = defaultdict(list)
+        self._templated: dict[str, Place] = {}
         for resource in mesh.scope.of("", "Namespace"):
             self.definitions[resource.name].append(resource)
-            labels = resource.mapping("metadata", "labels")
-            if labels is not None:
+            labels = resource.get("metadata", "labels")
+            if isinstance(labels, Mapping):
                 self._labels[resource.name].append((resource, labels))
+            elif isinstance(labels, Scalar) and labels.value is not None:
+                self._templated[resource.name] = resource.place(labels)
         for name, resource, labels in _managed(mesh):
             self._labels[name].append((resource, labels))
         self._cache: dict[tuple[str, str], Fact[str | None]] = {}
@@ -76,6 +79,8 @@ class Namespaces:
     def _label(self, namespace: str, key: str) -> Fact[str | None]:
         if key == "kubernetes.io/metadata.name":
             return Fact.of(namespace, reason="set by the API server")
+        if namespace in self._templated:
+            return Fact.missing("the labels are a template", self._templated[namespace])
         written = [
             (place, node)
             for resource, labels in self._labels.get(namespace, ())

@@ -178,6 +178,8 @@ def undecided(fact: Fact[str | None]) -> Fact[str | None]:
 def pod_label(workload: Workload, key: str) -> Fact[str | None]:
     """A label of the pods; unknown where the platform adds it at run time."""
     if key not in workload.labels:
+        if not workload.labels and not workload.labels_known:
+            return Fact.missing("the labels are a template", workload.pod_place("metadata", "labels"))
         return _RUN_TIME if key in RUN_TIME_LABELS else _ABSENT
     node = workload.label_node(key)
     if not isinstance(node, Scalar):

@@ -94,6 +94,12 @@ class Workload:
         return string_map(self.pod_metadata.get("labels")) if self.pod_metadata else {}
 
     @cached_property
+    def labels_known(self) -> bool:
+        """False where a template stands for all labels of the pods."""
+        node = self.pod_metadata.get("labels") if self.pod_metadata else None
+        return not isinstance(node, Scalar) or node.value is None
+
+    @cached_property
     def annotations(self) -> dict[str, str]:
         return string_map(self.pod_metadata.get("annotations")) if self.pod_metadata else {}
 

@@ -153,6 +153,12 @@ def test_captured_connections(annotations: dict[str, str], ip: str, port: int, e
     assert mesh.data_planes.captures_outbound(mesh.workloads.all[0], ip, port).is_(expected)
 
 
+def test_application_as_the_proxy_escapes() -> None:
+    pod = workload(container={"securityContext": {"runAsUser": 1337}})
+    mesh = mesh_with(NAMESPACE, pod)
+    assert mesh.data_planes.captures_outbound(mesh.workloads.all[0], "10.1.2.3", 80).is_(False)
+
+
 def test_values_of_the_chart_hold_for_all() -> None:
     mesh = mesh_with(installation(excludeInboundPorts="8080"), NAMESPACE, workload())
     assert mesh.data_planes.captures(mesh.workloads.all[0], 8080).is_(False)

@@ -223,6 +223,24 @@ def test_templated_label_of_the_pod_is_unknown() -> None:
     assert not rules_found(mesh)
 
 
+def test_templated_labels_of_the_pod_are_unknown() -> None:
+    workload = pod()
+    workload["spec"]["template"]["metadata"]["labels"] = "${LABELS}"
+    assert answer(mesh_with(namespace(ENABLED), workload)) == UNKNOWN
+
+
+def test_openshift_service_mesh_2_is_unknown() -> None:
+    roll = {
+        "apiVersion": "maistra.io/v1",
+        "kind": "ServiceMeshMemberRoll",
+        "metadata": {"name": "default", "namespace": "istio-system"},
+        "spec": {"members": ["shop"]},
+    }
+    mesh = mesh_with(roll, namespace({}), pod(None, {INJECT: "true"}))
+    assert answer(mesh) == UNKNOWN
+    assert not rules_found(mesh)
+
+
 def test_opt_out_of_a_pod_is_certain_without_its_namespace() -> None:
     mesh = mesh_with(pod({INJECT: "false"}))
     fact = mesh.injection.of(mesh.workloads.all[0])

@@ -34,6 +34,16 @@ def ns(labels: str, name: str = "shop") -> str:
         pytest.param([ns("{istio-injection: '{{ .Values.a }}'}")], State.UNKNOWN, None, id="templated"),
         pytest.param([ns("{istio-injection: true}")], State.UNKNOWN, None, id="boolean"),
         pytest.param([ns("{istio-injection: }")], State.KNOWN, "", id="null is the empty string"),
+        pytest.param([ns("${LABELS}")], State.UNKNOWN, None, id="all labels templated"),
+        pytest.param(
+            [
+                "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n  labels:\n"
+                "    istio-injection: #@ data.values.mode\n"
+            ],
+            State.UNKNOWN,
+            None,
+            id="filled by ytt",
+        ),
         pytest.param([], State.UNKNOWN, None, id="not in the input"),
     ],
 )

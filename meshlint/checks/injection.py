@@ -283,7 +283,7 @@ def _on_owner(mesh: Mesh, workload: Workload) -> Iterator[Draft]:
     for path in places[: 2 if workload.kind == "CronJob" else 1]:
         for part in ("labels", "annotations"):
             written = resource.mapping(*path, part)
-            if written is None or written.index.keys().isdisjoint(_MISPLACED):
+            if written is None or _MISPLACED.isdisjoint(written.index):
                 continue
             pod = workload.labels if part == "labels" else workload.annotations
             for key in written:
@@ -653,12 +653,14 @@ def opt_out(mesh: Mesh, options: Options) -> Iterator[Draft]:
 
 
 def _opting_out(mesh: Mesh, workload: Workload) -> tuple[Place, Fact[str | None]] | None:
+    label, annotation = workload.labels.get(INJECT), workload.annotations.get(INJECT)
+    if "false" not in (label, annotation) and workload.labels.get(MODE) != "none":
+        return None
     sidecar = namespace_injects(mesh, workload.namespace)
     if sidecar is not None:
-        label = workload.labels.get(INJECT)
         if label == "false":
             return _pod_label_place(workload, INJECT), sidecar
-        if label is None and workload.annotations.get(INJECT) == "false":
+        if label is None and annotation == "false":
             return workload.pod_place("metadata", "annotations", INJECT, part="pair"), sidecar
         return None
     ambient = mesh.namespaces.label(workload.namespace, MODE)

@@ -174,19 +174,14 @@ def http_attr_on_tcp(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
             continue
         rules = [r for r in policy.rules if any(p.http_only for p in r.predicates)]
         workloads = mesh.authz.attachments.workloads_of(policy.resource) if rules else []
-        hit = [w for w in workloads if id(w) in opaque]
-        for rule in rules:
-            draft = next(
-                (
-                    d
-                    for w in hit
-                    for n, at in opaque[id(w)].items()
-                    if (d := _on_tcp(mesh, policy, rule, w, n, at))
-                ),
-                None,
-            )
+        places = [(w, port, at) for w in workloads for port, at in opaque.get(id(w), {}).items()]
+        for rule in rules if places else ():
+            drafts = (d for w, port, at in places if (d := _on_tcp(mesh, policy, rule, w, port, at)))
+            draft = next(drafts, None)
             if draft is not None:
                 yield draft
+                if policy.action is Action.ALLOW:
+                    break
 
 
 def _opaque_ports(mesh: Mesh, workload: Workload) -> dict[int, Place]:

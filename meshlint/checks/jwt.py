@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from meshlint.findings import Draft
@@ -28,14 +28,14 @@ _JWKS_FILTER = "BLOCKED_CIDRS_IN_JWKS_URIS"
 
 def missing(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
     """Outside callers reach a workload, and nothing in their way asks for a token."""
-    public = (*mesh.settings.public_paths, *options["publicPaths"])
+    public = _public((*mesh.settings.public_paths, *options["publicPaths"]))
     issuers = {host_of(rule.issuer) for a in mesh.authn.all for rule in a.rules} - {""}
     groups: dict[tuple[int, str], list[Exposure]] = {}
     for exposure in mesh.exposures.all:
         if exposure.http and not issuers.intersection(exposure.hosts):
             groups.setdefault((id(exposure.resource), exposure.target), []).append(exposure)
     for exposures in groups.values():
-        asked = [(e, c) for e in exposures for c in mesh.jwt.coverage(e) if not _public(c, public)]
+        asked = [(e, c) for e in exposures for c in mesh.jwt.coverage(e) if not public(c.probe.path)]
         opened = [(e, c) for e, c in asked if c.requirement.is_(Requirement.NOT_REQUIRED)]
         rated = [(c, e, r) for e, c in opened if (r := _confidence(mesh, e, c)) is not None]
         if rated:
@@ -109,9 +109,15 @@ def _names_paths(place: Place) -> bool:
     )  # fmt: skip
 
 
-def _public(covered: Covered, patterns: Sequence[str]) -> bool:
-    path = covered.probe.path
-    return path is not None and any(matches_string(pattern, path) for pattern in patterns)
+def _public(patterns: Sequence[str]) -> Callable[[str | None], bool]:
+    """A test for paths that need no token."""
+    exact = {p for p in patterns if "*" not in p}
+    wild = [p for p in patterns if "*" in p]
+
+    def public(path: str | None) -> bool:
+        return path is not None and (path in exact or any(matches_string(p, path) for p in wild))
+
+    return public
 
 
 def _shown(covered: Covered) -> str:

@@ -210,6 +210,10 @@ class Decision:
     certain: bool = True
 
 
+#: no policy applies
+_FREE = Decision(Outcome.ALLOWED)
+
+
 class Authz:
     """The AuthorizationPolicies of a scope."""
 
@@ -258,6 +262,8 @@ def decide(policies: Iterable[Policy], request: Request, provider_known: object 
     by_action: dict[Action | None, list[Policy]] = {}
     for policy in policies:
         by_action.setdefault(policy.action, []).append(policy)
+    if not by_action:
+        return _FREE
     custom = _custom(by_action.get(Action.CUSTOM, []), request, provider_known)
     if custom is not None and custom.outcome is Outcome.DENIED and custom.certain:
         return custom
@@ -301,7 +307,7 @@ def _denied(policies: list[Policy], request: Request) -> Decision | None:
 
 def _allowed(policies: list[Policy], request: Request) -> Decision:
     if not policies:
-        return Decision(Outcome.ALLOWED)
+        return _FREE
     possible: Place | None = None
     for policy in policies:
         for rule in policy.rules:
@@ -319,17 +325,17 @@ def rule_matches(rule: Rule, request: Request, policy: Policy) -> bool | None:
     """Does a rule match a request? On TCP the HTTP-only fields count as in spec security 5.5."""
     if not request.http and policy.action is Action.ALLOW and any(p.http_only for p in rule.predicates):
         return False
-    return all_of(
-        _clause_matches(rule.sources, request, policy),
-        _clause_matches(rule.operations, request, policy),
-        *(_holds(c, request, policy) for c in rule.conditions),
-    )
+    answer: bool | None = True
+    for clauses in (rule.sources, rule.operations):
+        if clauses is not None:
+            answer = all_of(answer, _clause_matches(clauses, request, policy))
+            if answer is False:
+                return False
+    return all_of(answer, *(_holds(c, request, policy) for c in rule.conditions))
 
 
-def _clause_matches(clauses: tuple[Clause, ...] | None, request: Request, policy: Policy) -> bool | None:
-    if clauses is None:
-        return True
-    return any_of(*(all_of(*(_holds(p, request, policy) for p in c.predicates)) for c in clauses))
+def _clause_matches(clauses: tuple[Clause, ...], request: Request, policy: Policy) -> bool | None:
+    return any_of(*(all_of(*[_holds(p, request, policy) for p in c.predicates]) for c in clauses))
 
 
 def _holds(predicate: Predicate, request: Request, policy: Policy) -> bool | None:

@@ -91,7 +91,8 @@ class _Coverage:
     def _probes(self) -> Iterator[Probe]:
         proxies = [e.proxy for e in self.exposure.entries] + [p for p, _ in self.inner]
         gates = [gate for proxy in proxies for gate in self.mesh.jwt.gates(proxy)]
-        policies = [policy for gate in gates for policy in gate.anonymous]
+        closed = any(gate.closed for gate in gates)
+        policies = [] if closed else [policy for gate in gates for policy in gate.anonymous]
         yield from islice(probes(self.exposure, policies), LIMIT)
 
     def _judge(self, probe: Probe, entry: Entry | None) -> Covered:
@@ -304,14 +305,12 @@ def _samples(literal: str) -> tuple[str, ...]:
         return (f"/{UNHEARD}{literal[1:]}",)
     if literal.endswith("*"):
         return literal[:-1], literal[:-1] + UNHEARD
-    return literal, f"{literal.rstrip('/')}/{UNHEARD}"
+    return (literal,)
 
 
 def _methods(literals: list[str]) -> tuple[str, ...]:
-    if not literals:
-        return ("GET",)
     exact = [text for text in literals if "*" not in text]
-    return tuple(dict.fromkeys(("GET", "POST", *exact, "ZZPROBE")))
+    return tuple(dict.fromkeys((*exact, "ZZPROBE"))) if literals else ("GET",)
 
 
 def _hosts(hosts: tuple[str, ...], literals: list[str]) -> Iterator[str | None]:

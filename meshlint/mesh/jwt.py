@@ -43,6 +43,12 @@ class Gate:
     tokens: tuple[Token, ...]
     unsure: str = ""
 
+    @property
+    def closed(self) -> bool:
+        """Are there ALLOW policies, and no rule of theirs that a request without a token can match?"""
+        allowing = [p for p in self.anonymous if p.action is Action.ALLOW]
+        return bool(allowing) and not any(p.rules for p in allowing)
+
 
 class Jwt:
     def __init__(self, mesh: Mesh) -> None:
@@ -93,7 +99,9 @@ class Jwt:
 
     def _judge(self, gate: Gate, request: Request) -> Fact[Requirement]:
         decide = self.mesh.authz.decide
-        anonymous = decide(gate.anonymous, replace(request, token=None))
+        if request.token is not None:
+            request = replace(request, token=None)
+        anonymous = decide(gate.anonymous, request)
         if anonymous.outcome is Outcome.ALLOWED and gate.unsure:
             return Fact.missing(gate.unsure, *anonymous.because)
         if anonymous.outcome is Outcome.EXTERNAL:

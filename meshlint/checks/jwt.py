@@ -91,7 +91,8 @@ def _confidence(mesh: Mesh, exposure: Exposure, covered: Covered) -> str | None:
     namespaces = {p.namespace for p in proxies if p.namespace}
     if exposure.workload is not None:
         namespaces.add(exposure.workload.namespace)
-    if deliberate or not covered.requirement.certain:
+    certificate = covered.entry is not None and covered.entry.peer.mtls is not False
+    if deliberate or certificate or not covered.requirement.certain:
         return "low"
     if mesh.jwt.evidence(*namespaces) is Evidence.CLOSED:
         return "high"

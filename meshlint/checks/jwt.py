@@ -8,7 +8,7 @@ from typing import Any
 from meshlint.findings import Draft
 from meshlint.mesh.attachment import Proxy, ProxyKind, proxy_of, references_of, selector_of
 from meshlint.mesh.authn import Authentication, JwtRule, host_of, in_cluster
-from meshlint.mesh.authz import Request
+from meshlint.mesh.authz import Action, Policy, Request
 from meshlint.mesh.coverage import UNHEARD, Covered, Requirement, probes
 from meshlint.mesh.exposure import CLAIMS_HEADER, INGRESS_SELECTOR, Exposure
 from meshlint.mesh.facts import Fact
@@ -70,7 +70,7 @@ def _missing(
 
 
 def _let_through(mesh: Mesh, covered: Covered) -> Iterator[tuple[str, Place]]:
-    for place in covered.requirement.because[:3]:
+    for place in {id(p.node): p for p in covered.requirement.because}.values():
         yield "lets requests without a token pass", place
     seen: set[int] = set()
     for proxy, _ in covered.answers:
@@ -96,9 +96,13 @@ def _confidence(mesh: Mesh, exposure: Exposure, covered: Covered) -> str | None:
         return "low"
     if mesh.jwt.evidence(*namespaces) is Evidence.CLOSED:
         return "high"
-    if any(mesh.authn.rules_of(p) and mesh.authz.enforced_at(p) for p in proxies):
+    if any(mesh.authn.rules_of(p) and _decides(mesh, p) for p in proxies):
         return "medium"
     return None if exposure.workload is None or mesh.settings.remainder else "low"
+
+
+def _decides(mesh: Mesh, proxy: Proxy) -> bool:
+    return any(policy.action is not Action.AUDIT for policy in mesh.authz.enforced_at(proxy))
 
 
 def _names_paths(place: Place) -> bool:
@@ -147,9 +151,19 @@ def missing_authz(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
             f"requests without a token pass {_whom(mesh, resource)}",
             label="requests without a token pass",
             help="add an ALLOW policy for the same workloads whose rules name source.requestPrincipals",
-            related=tuple(("lets requests without a token pass", p.place) for p in policies.values())[:5],
+            related=tuple(_looked_at(mesh, proxies[0], list(policies.values())))[:5],
             confidence=confidence,
         )
+
+
+def _looked_at(mesh: Mesh, proxy: Proxy, policies: list[Policy]) -> Iterator[tuple[str, Place]]:
+    """The rule by which requests pass, and the other policies that do not stop them."""
+    deciding = mesh.jwt.requires(proxy, Request(None, "/", "GET")).because
+    for place in deciding:
+        yield "lets requests without a token pass", place
+    for policy in policies:
+        if all(place.resource is not policy.resource for place in deciding):
+            yield "applies as well, and does not stop them", policy.place
 
 
 def _lets_everybody_pass(mesh: Mesh, proxy: Proxy) -> bool:

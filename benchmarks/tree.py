@@ -47,7 +47,7 @@ def copies(source: Path) -> Iterator[tuple[str, str, int]]:
     while True:
         for template, path in templates:
             if copy == 0 or not template.is_root:
-                name = "_".join(part for part in path.parts if part != "..")
+                name = "/".join(part for part in path.parts if part != "..")
                 yield f"copy-{copy:04}/{name}", template.render(copy), template.documents
         copy += 1
 

@@ -16,8 +16,10 @@ import re
 import stat
 import subprocess
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
+
+from meshlint.records import dataclass
 
 SUFFIXES = (".yaml", ".yml", ".json")
 _LEFT_OUT = frozenset(("node_modules", "__pycache__", "__MACOSX"))

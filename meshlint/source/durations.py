@@ -7,10 +7,10 @@ GEP-2257. Kyma counts whole seconds. Lengths are integers of nanoseconds.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
+from meshlint.records import dataclass
 from meshlint.source.nodes import Node, Scalar
 from meshlint.source.templates import is_placeholder
 

@@ -7,8 +7,8 @@ for literal blocks (``|``); in every other style all nodes stand where the whole
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from meshlint.records import dataclass
 from meshlint.source.files import SourceFile
 from meshlint.source.nodes import Mapping, Node, Scalar
 from meshlint.source.parse import parse

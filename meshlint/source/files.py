@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from meshlint.records import dataclass
 from meshlint.source.nodes import Mapping, Node, Scalar, Sequence
 
 
@@ -89,13 +90,16 @@ class SourceFile:
 
 
 def _find(root: Node, wanted: Node) -> list[str] | None:
-    """Offsets lead to the node; behind an alias they do not, and the whole tree is searched."""
+    """Offsets lead to the node; behind an alias they do not, and the whole tree is searched.
+
+    A node of a text inside a scalar has the path of that scalar.
+    """
     path: list[str] = []
     node, at = root, wanted.start
     while node is not wanted:
         step = _towards(node, at)
         if step is None:
-            return _search(root, wanted)
+            return _search(root, wanted) or path
         path.append(step[0])
         if step[1] is wanted:
             return path

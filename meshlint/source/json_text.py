@@ -103,14 +103,14 @@ class _Reader:
             value.encode()
         except ValueError as error:  # an unknown escape, half of a surrogate pair
             raise _NotJsonError from error
-        return Scalar(start, self.at, value, '"', None)
+        return Scalar(start, self.at, value, '"')
 
     def _word(self) -> Scalar:
         match = _WORD.match(self.text, self.at)
         if match is None:
             raise _NotJsonError
         start, self.at = match.span()
-        return Scalar(start, self.at, match.group(), "", None)
+        return Scalar(start, self.at, match.group(), "")
 
     def _space(self) -> None:
         match = _SPACE.match(self.text, self.at)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from meshlint.records import dataclass
 from meshlint.source.files import Document, SourceFile
 from meshlint.source.nodes import Mapping, Node, Scalar, Sequence, mappings, text_of, texts
 

@@ -13,9 +13,10 @@ import gc
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
+from meshlint.records import dataclass
 from meshlint.source.decode import DecodeError, decode
 from meshlint.source.discover import Found, discover
 from meshlint.source.files import SourceFile

@@ -45,21 +45,21 @@ _SPECIAL_FLOATS: Final = {
 class Scalar:
     """A scalar; `text` is its content without quotes, `style` one of ``'' ' " | >``."""
 
-    __slots__ = ("end", "start", "style", "tag", "text")
+    __slots__ = ("end", "start", "style", "text")
 
-    def __init__(self, start: int, end: int, text: str, style: str, tag: str | None) -> None:
+    #: most scalars have none, so it takes no room in them
+    tag: str | None = None
+
+    def __init__(self, start: int, end: int, text: str, style: str, tag: None = None) -> None:
         self.start = start
         self.end = end
         self.text = text
         self.style = style
-        self.tag = tag
 
     @property
     def value(self) -> str | int | float | bool | None:
         """The typed value as the Kubernetes decoder resolves it."""
-        if self.style or self.tag is not None:
-            return self._tagged() if self.tag is not None else self.text
-        return resolve_plain(self.text)
+        return self.text if self.style else resolve_plain(self.text)
 
     @property
     def string(self) -> str | None:
@@ -73,28 +73,47 @@ class Scalar:
     def plain(self) -> Plain:
         return self.value
 
-    def _tagged(self) -> str | int | float | bool | None:
+    def __repr__(self) -> str:
+        return f"Scalar({self.text!r})"
+
+
+class TaggedScalar(Scalar):
+    """A scalar with a written tag, which decides its type whatever the quotes."""
+
+    __slots__ = ("tag",)
+
+    def __init__(self, start: int, end: int, text: str, style: str, tag: str) -> None:
+        super().__init__(start, end, text, style)
+        self.tag = tag
+
+    @property
+    def value(self) -> str | int | float | bool | None:
         kind = (self.tag or "").removeprefix("tag:yaml.org,2002:")
         if kind not in ("int", "float", "bool", "null"):
             return self.text
         value = resolve_plain(self.text)
         return float(value) if kind == "float" and type(value) is int else value
 
-    def __repr__(self) -> str:
-        return f"Scalar({self.text!r})"
-
 
 class Mapping:
-    """A mapping; `items` holds every written pair in order, duplicates and merge keys included."""
+    """A mapping. The parser leaves either the pairs or the index; the other is made when asked for."""
 
-    __slots__ = ("_index", "end", "flow", "items", "start")
+    __slots__ = ("_index", "_items", "end", "flow", "start")
 
     def __init__(self, start: int, end: int, items: list[tuple[Node, Node]], flow: bool) -> None:
         self.start = start
         self.end = end
-        self.items = items
         self.flow = flow
+        self._items: list[tuple[Node, Node]] | None = items
         self._index: dict[str, tuple[Scalar, Node]] | None = None
+
+    @property
+    def items(self) -> list[tuple[Node, Node]]:
+        """Every written pair in order, duplicates and merge keys included."""
+        items = self._items
+        if items is None:
+            items = self._items = list(self.index.values())
+        return items
 
     @property
     def index(self) -> dict[str, tuple[Scalar, Node]]:

@@ -32,7 +32,7 @@ from yaml.nodes import MappingNode, ScalarNode
 
 from meshlint.source.files import Document, Problem, SourceFile
 from meshlint.source.json_text import read_json
-from meshlint.source.nodes import NESTING_LIMIT, Mapping, Node, Scalar, Sequence
+from meshlint.source.nodes import NESTING_LIMIT, Mapping, Node, Scalar, Sequence, TaggedScalar
 from meshlint.source.syntax import TOO_DEEP, syntax_problem
 from meshlint.source.templates import document_template, file_template, noted
 
@@ -111,7 +111,7 @@ def _convert(source: Any, depth: int, duplicates: list[Mapping]) -> Node:
     kind = source.__class__
     if kind is ScalarNode:
         start = source.start_mark.index
-        return Scalar(start, source.end_mark.index, source.value, source.style or "", None)
+        return Scalar(start, source.end_mark.index, source.value, source.style)
     if depth > NESTING_LIMIT:
         start = source.start_mark.index
         raise RefusedError(TOO_DEEP, start, start + 1)
@@ -126,36 +126,42 @@ def _convert(source: Any, depth: int, duplicates: list[Mapping]) -> Node:
     mapping.start = source.start_mark.index
     mapping.end = source.end_mark.index
     mapping.flow = source.flow_style
-    mapping._index = None
-    items: list[tuple[Any, Any]] = []
-    mapping.items = items
-    seen: set[object] = set()
+    index: dict[str, Any] = {}
     for key, value in source.value:
         # Scalars are made in place: a call for each of them would cost a fifth of the time.
-        if key.__class__ is ScalarNode:
-            scalar: Scalar = _new(Scalar)
-            scalar.start = key.start_mark.index
-            scalar.end = key.end_mark.index
-            scalar.text = name = _intern(key.value)
-            scalar.style = key.style or ""
-            scalar.tag = None
-            seen.add(name)
-            key = scalar
-        else:
-            key = _convert(key, depth + 1, duplicates)
-            seen.add(key)
+        if key.__class__ is not ScalarNode:
+            return _with_odd_keys(source, depth, duplicates)
+        name: Scalar = _new(Scalar)
+        name.start = key.start_mark.index
+        name.end = key.end_mark.index
+        name.text = text = _intern(key.value)
+        name.style = key.style
         if value.__class__ is ScalarNode:
-            scalar = _new(Scalar)
+            scalar: Scalar = _new(Scalar)
             scalar.start = value.start_mark.index
             scalar.end = value.end_mark.index
             scalar.text = value.value
-            scalar.style = value.style or ""
-            scalar.tag = None
-            items.append((key, scalar))
+            scalar.style = value.style
+            index[text] = (name, scalar)
         else:
-            items.append((key, _convert(value, depth + 1, duplicates)))
-    if len(seen) < len(items):
+            index[text] = (name, _convert(value, depth + 1, duplicates))
+    if len(index) < len(source.value) or "<<" in index:
+        return _with_odd_keys(source, depth, duplicates)
+    mapping._index = index
+    mapping._items = None
+    return mapping
+
+
+def _with_odd_keys(source: Any, depth: int, duplicates: list[Mapping]) -> Mapping:
+    """A mapping with keys that are no scalars, come twice, or merge: its index is not its pairs."""
+    inner: list[Mapping] = []
+    items = [
+        (_convert(key, depth + 1, inner), _convert(value, depth + 1, inner)) for key, value in source.value
+    ]
+    mapping = Mapping(source.start_mark.index, source.end_mark.index, items, source.flow_style)
+    if _has_duplicates(mapping):
         duplicates.append(mapping)
+    duplicates.extend(inner)
     return mapping
 
 
@@ -172,11 +178,11 @@ def _build(file: SourceFile, parser: Any, base: int) -> None:  # noqa: C901 - on
         event = event_of()
         kind = event.__class__
         if kind is ScalarEvent:
-            node: Node = Scalar(
+            node: Node = _scalar(
                 event.start_mark.index + base,
                 event.end_mark.index + base,
                 event.value,
-                event.style or "",
+                event.style,
                 event.tag,
             )
             if event.anchor is not None:
@@ -228,6 +234,10 @@ def _build(file: SourceFile, parser: Any, base: int) -> None:  # noqa: C901 - on
             return
 
 
+def _scalar(start: int, end: int, text: str, style: str, tag: str | None) -> Scalar:
+    return Scalar(start, end, text, style) if tag is None else TaggedScalar(start, end, text, style, tag)
+
+
 def _add(file: SourceFile, root: Node, duplicates: list[Mapping]) -> None:
     empty = isinstance(root, Scalar) and not root.text and not root.style
     document = Document(file, len(file.documents), None if empty else root, root.start, root.end)
@@ -236,7 +246,7 @@ def _add(file: SourceFile, root: Node, duplicates: list[Mapping]) -> None:
 
 
 def _has_duplicates(mapping: Mapping) -> bool:
-    keys = [key.text for key, _ in mapping.items if key.__class__ is Scalar]
+    keys = [key.text for key, _ in mapping.items if isinstance(key, Scalar)]
     return len(set(keys)) < len(keys)
 
 
@@ -248,7 +258,7 @@ def _alias(event: Any, anchors: dict[str, Node], opened: set[str], base: int) ->
         what = "refers to itself" if event.anchor in opened else "has no anchor before it"
         raise RefusedError(f"the alias *{event.anchor} {what}", start, end, "write out what it stands for")
     if isinstance(target, Scalar):
-        return Scalar(start, end, target.text, target.style, target.tag)
+        return _scalar(start, end, target.text, target.style, target.tag)
     if isinstance(target, Mapping):
         return Mapping(start, end, target.items, target.flow)
     return Sequence(start, end, target.items, target.flow)

@@ -39,6 +39,8 @@ class Found:
 class Discovery:
     files: list[Found] = field(default_factory=list)
     errors: list[tuple[str | None, str]] = field(default_factory=list)
+    #: how reports show the folders met so far
+    folders: dict[str, str] = field(default_factory=dict)
 
 
 def discover(inputs: Sequence[str], *, exclude: Sequence[str] = (), root: Path | None = None) -> Discovery:
@@ -150,7 +152,18 @@ def _add(path: str, named: bool, excluded: Excluded, found: Discovery, seen: set
     identity = (status.st_dev, status.st_ino)
     if identity not in seen:
         seen.add(identity)
-        found.files.append(Found(path, shown(path), named))
+        found.files.append(Found(path, _shown_in(path, found.folders), named))
+
+
+def _shown_in(path: str, folders: dict[str, str]) -> str:
+    """The same as `shown`, which is slow, asked once per folder."""
+    folder, name = os.path.split(path)
+    if folder not in folders:
+        folders[folder] = shown(folder) if folder else "."
+    prefix = folders[folder]
+    if name.isascii():
+        return name if prefix == "." else f"{prefix}/{name}"
+    return shown(path)
 
 
 def _glob(pattern: str, excluded: Excluded, found: Discovery) -> Iterator[str]:

@@ -90,7 +90,8 @@ class Charts:
 def _finish(loaded: Loaded) -> None:
     """What one file cannot know: kustomizations, and what templates may add."""
     for file in loaded.files:
-        mark_strategic_deletes(file.documents)
+        if "$patch" in file.text:
+            mark_strategic_deletes(file.documents)
     changed = apply_kustomizations(loaded.files)
     loaded.may_exist = frozenset().union(*(file.may_exist for file in loaded.files))
     loaded.remainder = changed or any(file.skipped for file in loaded.files)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from meshlint.mesh.timeouts import Timeouts
     from meshlint.mesh.workloads import Workloads
     from meshlint.resources import Resource
+    from meshlint.schema import Schemas
     from meshlint.source.files import SourceFile
 
 
@@ -49,6 +50,19 @@ class Mesh:
     @property
     def settings(self) -> Settings:
         return self.scope.settings
+
+    @cached_property
+    def schemas(self) -> Schemas:
+        from meshlint.schema import Schemas, Versions
+
+        settings = self.settings
+        versions = Versions(
+            settings.istio_version,
+            settings.gateway_api_version,
+            settings.kubernetes_version,
+            settings.gateway_api_channel,
+        )
+        return Schemas(self.scope.resources, versions, settings.crds)
 
     @cached_property
     def workloads(self) -> Workloads:

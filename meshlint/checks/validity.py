@@ -1,0 +1,164 @@
+"""What would the API server refuse, drop or warn about? (spec schemas 2, traffic 8.7 and 8.8)
+
+Every rule here shows one kind of defect that `meshlint.schema` finds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from meshlint.findings import Draft
+from meshlint.resources import Place, Resource
+from meshlint.schema.catalogue import APIS, Kind, newest
+from meshlint.schema.schemas import spelled, steps_to
+from meshlint.source.nodes import Mapping as MappingNode
+from meshlint.source.nodes import Scalar
+from meshlint.source.templates import is_placeholder
+
+if TYPE_CHECKING:
+    from meshlint.mesh.mesh import Mesh
+    from meshlint.schema import Defect
+
+Options = Mapping[str, Any]
+
+
+def unknown_field(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    return _drafts(mesh, "unknown-field")
+
+
+def wrong_type(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    return _drafts(mesh, "wrong-type")
+
+
+def enum_value(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    return _drafts(mesh, "enum-value")
+
+
+def required_field(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    return _drafts(mesh, "required-field")
+
+
+def exclusive_fields(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    return _drafts(mesh, "exclusive-fields")
+
+
+def invalid_value(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    return _drafts(mesh, "invalid-value")
+
+
+def duplicate_list_key(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    return _drafts(mesh, "duplicate-list-key")
+
+
+def field_too_new(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    for resource, defect in mesh.schemas.defects().get("field-too-new", ()):
+        target = _target(mesh, mesh.schemas.kind(resource.group, resource.kind))
+        yield _draft(
+            resource, defect, help=f"the target is {target}; leave the field out or raise the target"
+        )
+
+
+def experimental_field(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    return _drafts(mesh, "experimental-field")
+
+
+def api_version_not_served(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    """A version that no API server of the target release answers for."""
+    schemas = mesh.schemas
+    for resource in mesh.scope.resources:
+        kind = schemas.kind(resource.group, resource.kind)
+        if kind is None or is_placeholder(resource.api_version):
+            continue
+        version = kind.versions.get(resource.version)
+        if version is not None and kind.serves(version, schemas.versions):
+            continue
+        yield _not_served(mesh, resource, kind)
+
+
+def api_version_preferred(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    """A version that is served, where a more stable one is."""
+    schemas = mesh.schemas
+    for resource in mesh.scope.resources:
+        kind = schemas.kind(resource.group, resource.kind)
+        version = kind.versions.get(resource.version) if kind is not None else None
+        if kind is None or version is None or not kind.serves(version, schemas.versions):
+            continue
+        best = kind.served(schemas.versions)[0]
+        if best.rank > version.rank and (best.rank[0] > version.rank[0] or version.deprecated):
+            group = f"{kind.group}/" if kind.group else ""
+            state = "is deprecated" if version.deprecated else f"is older than {best.name}"
+            yield Draft(
+                place=resource.place_at("apiVersion"),
+                message=f"{resource.title}: {resource.api_version} {state}",
+                label=f"{best.name} is served too",
+                help=f"write apiVersion: {group}{best.name}",
+            )
+
+
+def _not_served(mesh: Mesh, resource: Resource, kind: Kind) -> Draft:
+    versions = mesh.schemas.versions
+    known = kind.versions.get(resource.version)
+    names = [version.name for version in kind.served(versions)]
+    group = f"{kind.group}/" if kind.group else ""
+    target = _target(mesh, kind)
+    say = f"{resource.title}: {target} does not serve {resource.api_version} {kind.kind}"
+    confidence = severity = None
+    if known is not None and known.channel == "experimental":
+        say = f"{resource.title}: {resource.api_version} is served by the experimental channel only"
+        severity, confidence = "warning", "medium"
+    elif known is not None and known.since and names:
+        say += f"; {known.name} came with {APIS.get(kind.origin, kind.origin)} {known.since}"
+    elif not names:
+        since = min((v.since for v in kind.versions.values()), default="")
+        say = f"{resource.title}: {target} has no {kind.kind}"
+        say += f"; it came with {APIS.get(kind.origin, kind.origin)} {since}" if since else ""
+    return Draft(
+        place=resource.place_at("apiVersion"),
+        message=say,
+        label=f"served: {', '.join(names)}" if names else "not served",
+        help=f"write apiVersion: {group}{names[0]}" if names else "",
+        severity=severity,
+        confidence=confidence,
+    )
+
+
+def _target(mesh: Mesh, kind: Kind | None) -> str:
+    """How messages call the release that is the target: ``Istio 1.28``."""
+    if kind is None or kind.origin not in APIS:
+        return kind.source if kind is not None and kind.source else "the definition"
+    release = mesh.schemas.versions.named(kind.origin) or newest(kind.origin)
+    return f"{APIS[kind.origin]} {release}"
+
+
+def _drafts(mesh: Mesh, kind: str) -> Iterator[Draft]:
+    for resource, defect in mesh.schemas.defects().get(kind, ()):
+        yield _draft(resource, defect)
+
+
+def _draft(resource: Resource, defect: Defect, help: str = "") -> Draft:  # noqa: A002
+    steps = steps_to(resource.root, defect.node)
+    message = defect.message
+    if defect.kind != "unknown-field":
+        message = f"{spelled(steps)}: {message}" if steps else message
+    return Draft(
+        place=_place(resource, defect, steps),
+        message=f"{resource.title}: {message}",
+        label=defect.label,
+        help=defect.help or help,
+        severity=defect.severity,
+    )
+
+
+def _place(resource: Resource, defect: Defect, steps: tuple[str | int, ...]) -> Place:
+    """A scalar itself; of mappings, lists and fields as a whole the key, or the first key of an item."""
+    node = defect.node
+    whole = defect.kind in ("field-too-new", "experimental-field", "deprecated-field") and defect.name
+    if isinstance(node, Scalar) and not whole:
+        return resource.place(node)
+    if not steps:
+        return resource.place()
+    if isinstance(steps[-1], str):
+        return resource.place_at(*steps, part="key")
+    first = node.items[0][0] if isinstance(node, MappingNode) and node.items else node
+    return resource.place(first)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from meshlint.mesh.scope import Settings
 from meshlint.policy.names import Names, closest
 from meshlint.policy.rules import Rule, schemas_directory
 from meshlint.policy.shape import Mismatch, complaint, complaints, mismatches
+from meshlint.records import dataclass
 from meshlint.source.decode import DecodeError, decode
 from meshlint.source.discover import shown
 from meshlint.source.files import Document

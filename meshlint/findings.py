@@ -6,8 +6,10 @@ written as JSON and read back, and reports need nothing else.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, Final
+
+from meshlint.records import dataclass
 
 if TYPE_CHECKING:
     from meshlint.resources import Place, Resource, TextPlace

@@ -7,7 +7,7 @@ editors call the same functions.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from meshlint.config import Config, check_names
@@ -18,6 +18,7 @@ from meshlint.policy.names import Names
 from meshlint.policy.rules import Rule, RuleError, load_rule
 from meshlint.policy.run import run
 from meshlint.policy.select import Selection
+from meshlint.records import dataclass
 from meshlint.resources import resources_in
 from meshlint.source.files import SourceFile
 from meshlint.source.load import Loaded, load

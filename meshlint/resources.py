@@ -7,9 +7,10 @@ Kubernetes object (no `kind` and `apiVersion`) gives nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 
+from meshlint.records import dataclass
 from meshlint.source.files import Document, SourceFile
 from meshlint.source.nodes import Mapping, Node, Scalar, Sequence, mappings, string_map, text_of
 

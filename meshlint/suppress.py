@@ -11,13 +11,14 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from meshlint.config import Config, PathRules
 from meshlint.findings import Draft, Finding, Location, ResourceRef, Suppression, reference, span
 from meshlint.mesh.workloads import POD_TEMPLATES
 from meshlint.policy.names import Names, closest
+from meshlint.records import dataclass
 from meshlint.resources import Resource, TextPlace
 from meshlint.source.discover import Excluded
 from meshlint.source.files import SourceFile

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,7 @@ from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.mtls import Level, Mode
 from meshlint.mesh.registry import Service, ServicePort
 from meshlint.mesh.workloads import Workload
+from meshlint.records import dataclass
 from meshlint.resources import Place
 from meshlint.source.nodes import Mapping as MappingNode
 from meshlint.source.nodes import Node, Scalar, Sequence, int_of, mappings, string_map, text_of

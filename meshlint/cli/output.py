@@ -6,7 +6,6 @@ import os
 import stat
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +14,7 @@ import click
 from meshlint.cli.refusal import Refusal
 from meshlint.findings import Finding, Report
 from meshlint.policy.names import closest
+from meshlint.records import dataclass
 from meshlint.report import FORMATS, FROM_REPOSITORY, Sources, renderer
 from meshlint.report.statistics import statistics
 

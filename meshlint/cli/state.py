@@ -7,7 +7,7 @@ Mesh -> plain data, for `meshlint inspect`. An answer that needs evidence from o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 from meshlint.findings import ResourceRef, locate, reference
@@ -23,6 +23,7 @@ from meshlint.mesh.routes import Destination, Route
 from meshlint.mesh.scope import Evidence
 from meshlint.mesh.timeouts import Timeout
 from meshlint.mesh.workloads import Workload
+from meshlint.records import dataclass
 from meshlint.resources import Place, Resource
 from meshlint.source.durations import spell
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from meshlint.mesh.namespaces import label_value
 from meshlint.mesh.scope import GATEWAY_API, Evidence
 from meshlint.mesh.webhooks import plain_selector, pod_label, selects, undecided
 from meshlint.mesh.workloads import Workload
+from meshlint.records import dataclass
 from meshlint.resources import Resource
 from meshlint.source.nodes import Mapping, Scalar, text_of
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from meshlint.mesh.scope import GATEWAY_API, ISTIO_NETWORKING
 from meshlint.mesh.workloads import RUN_TIME_LABELS, Workload
+from meshlint.records import dataclass
 from meshlint.source.nodes import Mapping, mappings, string_map, text_of
 from meshlint.source.templates import is_placeholder
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from meshlint.mesh.attachment import Attachments, Proxy, attachment_problem
 from meshlint.mesh.scope import ISTIO_SECURITY
+from meshlint.records import dataclass
 from meshlint.source.nodes import Mapping, Node, Scalar, mappings, text_of, texts
 from meshlint.source.templates import is_placeholder
 

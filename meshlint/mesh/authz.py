@@ -7,7 +7,7 @@ None, "maybe". Attachment is that of 4.1, the order of actions that of 5.2, shap
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import Enum
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from meshlint.mesh.attachment import Attachments, Proxy, attachment_problem
 from meshlint.mesh.facts import all_of, any_of
 from meshlint.mesh.scope import ISTIO_SECURITY
 from meshlint.mesh.strings import glob, matches_string, matches_template
+from meshlint.records import dataclass
 from meshlint.resources import Place, Resource
 from meshlint.source.nodes import Mapping, Node, Scalar, Sequence, text_of, texts
 from meshlint.source.templates import is_placeholder

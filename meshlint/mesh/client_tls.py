@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from meshlint.mesh.destination_rules import DestinationRule, policies, port_entr
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.mtls import Mode
 from meshlint.mesh.registry import HTTP_LIKE
+from meshlint.records import dataclass
 from meshlint.resources import Place
 from meshlint.source.nodes import Mapping, Node, int_of, mappings, text_of
 from meshlint.source.templates import is_placeholder

@@ -7,7 +7,7 @@ shows every difference they make: the probes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from meshlint.mesh.dataplane import DataPlane
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.mtls import Mode
 from meshlint.mesh.strings import matches_string, matches_template
+from meshlint.records import dataclass
 from meshlint.source.nodes import Mapping, Scalar, mappings, text_of
 
 if TYPE_CHECKING:

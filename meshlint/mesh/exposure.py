@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from meshlint.mesh.dataplane import DataPlane
 from meshlint.mesh.hosts import intersect
 from meshlint.mesh.ingress import IngressBackend, backends_of, class_of
 from meshlint.mesh.routes import Destination, Route, applies, destination_port, server_hosts
+from meshlint.records import dataclass
 from meshlint.resources import Place, Resource
 from meshlint.source.nodes import Mapping, Node, int_of, mappings, string_map, text_of, texts
 

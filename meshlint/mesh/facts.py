@@ -6,9 +6,11 @@ may read `value` of a fact that is not known; use `known`, `unknown`, `conflict`
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+from meshlint.records import dataclass
 
 if TYPE_CHECKING:
     from meshlint.resources import Place

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from meshlint.mesh.scope import GATEWAY_API, ISTIO_NETWORKING
+from meshlint.records import dataclass
 from meshlint.source.nodes import Mapping, Scalar, int_of, string_map, text_of, texts
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from meshlint.records import dataclass
 from meshlint.source.nodes import Mapping, int_of, mappings, text_of
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ chosen, and an annotation that the injector refuses keeps the pod from being cre
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from meshlint.mesh.facts import Fact
 from meshlint.mesh.namespaces import IGNORED_NAMESPACES, label_value
 from meshlint.mesh.webhooks import INJECT, REVISION, Webhooks, pod_label, selects, undecided
 from meshlint.mesh.workloads import Workload
+from meshlint.records import dataclass
 from meshlint.resources import Place
 from meshlint.source.nodes import Mapping, Scalar, text_of, texts
 from meshlint.source.templates import is_placeholder

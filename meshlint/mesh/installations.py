@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from meshlint.mesh.workloads import POD_TEMPLATES
+from meshlint.records import dataclass
 from meshlint.resources import Resource
 from meshlint.source.embedded import embedded
 from meshlint.source.nodes import Mapping, Node, Scalar, Sequence, mappings, text_of

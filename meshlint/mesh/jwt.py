@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from meshlint.mesh.attachment import Proxy
@@ -16,6 +16,7 @@ from meshlint.mesh.authz import Action, Decision, Outcome, Policy, Request, Rule
 from meshlint.mesh.coverage import Covered, Requirement, coverage_of
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.scope import ISTIO_NETWORKING, ISTIO_SECURITY, Evidence
+from meshlint.records import dataclass
 from meshlint.resources import Resource
 from meshlint.source.nodes import Scalar, string_map, text_of
 

@@ -7,13 +7,13 @@ they do not, that field alone is disputed. `of_revision` narrows everything to o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.installations import Layer, Source, from_settings, is_kyma, sources_of
 from meshlint.mesh.revisions import Revisions
+from meshlint.records import dataclass
 from meshlint.resources import Place
 from meshlint.source.nodes import Mapping, Node, Scalar, text_of
 from meshlint.source.templates import is_placeholder

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.hosts import HostIndex, resolve
 from meshlint.mesh.scope import ISTIO_NETWORKING
+from meshlint.records import dataclass
 from meshlint.source.nodes import Mapping, Node, Scalar, int_of, mappings, string_map, text_of, texts
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from meshlint.mesh.facts import Fact
+from meshlint.records import dataclass
 from meshlint.resources import Place
 from meshlint.source.durations import gateway_duration, go_duration, istio_duration
 from meshlint.source.nodes import Mapping, Node, Scalar, int_of, text_of, texts

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Final
 
 from meshlint.mesh.delegates import exported_to, is_delegate, survives
 from meshlint.mesh.hosts import HostIndex, intersect
 from meshlint.mesh.scope import GATEWAY_API, ISTIO_NETWORKING, KYMA_GATEWAY
+from meshlint.records import dataclass
 from meshlint.resources import Place
 from meshlint.source.nodes import (
     Mapping,

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.scope import ISTIO_NETWORKING
+from meshlint.records import dataclass
 from meshlint.resources import Place
 from meshlint.source.durations import SECOND, gateway_duration, istio_duration, kyma_seconds
 from meshlint.source.nodes import Mapping, Node, Sequence, string_map, text_of

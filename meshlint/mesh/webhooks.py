@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from meshlint.mesh.facts import Fact, all_of, any_of
 from meshlint.mesh.namespaces import IGNORED_NAMESPACES, label_value
 from meshlint.mesh.workloads import RUN_TIME_LABELS, Workload
+from meshlint.records import dataclass
 from meshlint.resources import Place, Resource
 from meshlint.source.nodes import Mapping, Node, Scalar, mappings, text_of, texts
 from meshlint.source.templates import is_placeholder

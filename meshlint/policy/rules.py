@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from meshlint.findings import Fix, RuleInfo
+from meshlint.records import dataclass
 
 PROFILES = ("default", "strict", "audit")
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from meshlint.findings import Finding
 from meshlint.policy.names import Names
 from meshlint.policy.rules import PROFILES, Rule
+from meshlint.records import dataclass
 
 OFF = "off"
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from meshlint.policy.names import closest
+from meshlint.records import dataclass
 from meshlint.source.files import SourceFile
 from meshlint.source.nodes import Mapping, Node, Scalar, Sequence
 

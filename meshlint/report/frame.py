@@ -7,10 +7,10 @@ and wide characters take two. A line that is too long is cut around its first sp
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from meshlint.findings import Location
+from meshlint.records import dataclass
 from meshlint.report.paint import Paint
 from meshlint.report.printable import cell, one_line
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from meshlint.records import dataclass
 
 _SEVERITIES: Final = {"error": "1;31", "warning": "1;33", "info": "1;36"}
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from meshlint.findings import SEVERITIES, Finding, Location, Report
+from meshlint.records import dataclass
 from meshlint.report import Sources
 from meshlint.report.frame import Mark, frame
 from meshlint.report.paint import Paint, paint

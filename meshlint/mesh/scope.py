@@ -12,9 +12,9 @@ from dataclasses import field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
 from meshlint.records import dataclass
 
+if TYPE_CHECKING:
     from meshlint.resources import Resource
 
 ISTIO_NETWORKING = "networking.istio.io"

@@ -44,6 +44,36 @@ class Loaded:
     remainder: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One file as bytes. `named`: the user wrote its name; `chart`: it is a template of a Helm chart."""
+
+    path: str
+    data: bytes
+    named: bool
+    chart: bool
+
+
+@dataclass(slots=True)
+class Inputs:
+    """Everything that a run reads, before it is parsed. Files that cannot hold a manifest are left out."""
+
+    files: list[Input] = field(default_factory=list)
+    errors: list[tuple[str | None, str]] = field(default_factory=list)
+
+    @property
+    def digest(self) -> str:
+        """The same for the same files, names and errors: what the result of a run hangs on."""
+        from hashlib import blake2b
+
+        hashed = blake2b(digest_size=16)
+        for file in self.files:
+            hashed.update(f"{file.path}\0{file.named}{file.chart}{len(file.data)}\0".encode())
+            hashed.update(file.data)
+        hashed.update(repr(self.errors).encode("utf-8", "backslashreplace"))
+        return hashed.hexdigest()
+
+
 def load(
     inputs: Sequence[str],
     *,
@@ -52,15 +82,35 @@ def load(
     root: Path | None = None,
 ) -> Loaded:
     """Read files, folders, globs and `-` (standard input); never raises for what they hold."""
-    loaded = Loaded()
+    return parse_all(read(inputs, stdin=stdin, exclude=exclude, root=root))
+
+
+def read(
+    inputs: Sequence[str],
+    *,
+    stdin: bytes | None = None,
+    exclude: Sequence[str] = (),
+    root: Path | None = None,
+) -> Inputs:
+    """The first half of `load`: find and read, in the order of the inputs, without parsing."""
+    found = Inputs()
     with _without_garbage_collection():
         if "-" in inputs:
-            _read_bytes(loaded, STDIN, stdin or b"", named=True)
+            found.files.append(Input(STDIN, stdin or b"", named=True, chart=False))
         discovery = discover(inputs, exclude=exclude, root=root)
-        loaded.errors.extend(discovery.errors)
+        found.errors.extend(discovery.errors)
         charts = Charts()
-        for found in discovery.files:
-            _read_file(loaded, found, charts)
+        for file in discovery.files:
+            _read_file(found, file, charts)
+    return found
+
+
+def parse_all(inputs: Inputs) -> Loaded:
+    """The second half of `load`."""
+    loaded = Loaded(errors=list(inputs.errors))
+    with _without_garbage_collection():
+        for file in inputs.files:
+            _parse(loaded, file)
         _finish(loaded)
     return loaded
 
@@ -109,32 +159,38 @@ def _without_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _read_file(loaded: Loaded, found: Found, charts: Charts) -> None:
+def _read_file(inputs: Inputs, found: Found, charts: Charts) -> None:
     try:
         with open(found.path, "rb") as stream:
-            data = stream.read(FILE_SIZE_LIMIT + 1)
+            # a pipe tells no size; asking every file for the limit would allocate it every time
+            size = os.fstat(stream.fileno()).st_size or FILE_SIZE_LIMIT
+            data = stream.read(min(size, FILE_SIZE_LIMIT) + 1)
     except OSError as error:
-        loaded.errors.append((found.shown, f"cannot be read: {error.strerror}"))
+        inputs.errors.append((found.shown, f"cannot be read: {error.strerror}"))
         return
     if len(data) > FILE_SIZE_LIMIT:
         megabytes = FILE_SIZE_LIMIT // (1024 * 1024)
-        loaded.errors.append((found.shown, f"is larger than the limit of {megabytes} MiB"))
+        inputs.errors.append((found.shown, f"is larger than the limit of {megabytes} MiB"))
         return
-    _read_bytes(loaded, found.shown, data, named=found.named, chart=charts.holds(found.path))
+    file = Input(found.shown, data, found.named, charts.holds(found.path))
+    if file.named or _is_candidate(file):
+        inputs.files.append(file)
 
 
-def _read_bytes(loaded: Loaded, path: str, data: bytes, *, named: bool, chart: bool = False) -> None:
-    candidate = _may_hold_manifest(data) or is_kustomization(path) or (chart and b"{{" in data)
-    if not candidate and not named:
-        return
+def _parse(loaded: Loaded, file: Input) -> None:
     try:
-        text, encoding = decode(data)
+        text, encoding = decode(file.data)
     except DecodeError as error:
-        loaded.errors.append((path, str(error)))
+        loaded.errors.append((file.path, str(error)))
         return
-    file = parse(path, text, chart=chart) if candidate else SourceFile(path, text)
-    file.encoding = encoding
-    loaded.files.append(file)
+    parsed = parse(file.path, text, chart=file.chart) if _is_candidate(file) else SourceFile(file.path, text)
+    parsed.encoding = encoding
+    loaded.files.append(parsed)
+
+
+def _is_candidate(file: Input) -> bool:
+    data = file.data
+    return _may_hold_manifest(data) or is_kustomization(file.path) or (file.chart and b"{{" in data)
 
 
 def _may_hold_manifest(data: bytes) -> bool:

@@ -50,7 +50,7 @@ class Scalar:
     #: most scalars have none, so it takes no room in them
     tag: str | None = None
 
-    def __init__(self, start: int, end: int, text: str, style: str, tag: None = None) -> None:
+    def __init__(self, start: int, end: int, text: str, style: str, _tag: None = None) -> None:
         self.start = start
         self.end = end
         self.text = text

@@ -345,7 +345,7 @@ def _before_directives(text: str, start: int, cut: int) -> int:
 
 def _read_json(file: SourceFile) -> bool:
     """JSON that YAML cannot read: several values in a row, surrogate pairs, very long keys."""
-    if file.text.lstrip()[:1] not in ("{", "["):
+    if file.text.lstrip()[:1] not in ("{", "[", '"'):
         return False
     roots = read_json(file.text)
     if roots is None:

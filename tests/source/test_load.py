@@ -237,6 +237,19 @@ class TestReading:
         )
         assert identities(load(["."])) == {"Service default/a", "Service default/b"}
 
+    def test_the_digest_changes_with_whatever_is_read(self) -> None:
+        write("a.yaml")
+        write("values.yaml", "a: 1\n")
+        first = module.read(["."]).digest
+        write("values.yaml", "a: 2\n")
+        assert module.read(["."]).digest == first
+        digests = {first, module.read(["a.yaml"]).digest, module.read([".", "no.yaml"]).digest}
+        write("a.yaml", SERVICE.format("b"))
+        digests.add(module.read(["."]).digest)
+        Path("a.yaml").rename("b.yaml")
+        digests.add(module.read(["."]).digest)
+        assert len(digests) == 5
+
     def test_garbage_collection_is_restored(self) -> None:
         load(["."])
         assert gc.isenabled()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from io import TextIOWrapper
 
 
 def main() -> int:
@@ -18,12 +19,10 @@ def main() -> int:
 
         sys.stdout.write(f"meshlint {__version__}\n")
         return 0
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a file name may hold what the terminal cannot show
+            stream.reconfigure(errors="backslashreplace")
     code = _run(arguments)
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        code = _silence()
-    sys.stderr.flush()
     # Tearing a large node tree down object by object takes longer than reading it did.
     os._exit(code)
 
@@ -35,19 +34,27 @@ def _run(arguments: list[str]) -> int:
     try:
         from meshlint.cli.main import run
 
-        return run(arguments)
+        code = run(arguments)
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
-        sys.stderr.write("meshlint: interrupted\n")
-        return 130
+        return _refuse("interrupted", 130)
     except BrokenPipeError:
         return _silence()
     except MemoryError:
-        sys.stderr.write("meshlint: out of memory\n")
-        return 2
+        return _refuse("error: out of memory")
+    except OSError as error:
+        return _refuse(f"error: {error.filename or 'output'}: {error.strerror or error}")
     except Exception as error:
         if os.environ.get("MESHLINT_TRACEBACK"):
             raise
-        return _crash(error)
+        return _refuse(_crash(error))
+
+
+def _refuse(message: str, code: int = 2) -> int:
+    sys.stderr.write(f"meshlint: {message}\n")
+    sys.stderr.flush()
+    return code
 
 
 def _silence() -> int:
@@ -56,16 +63,15 @@ def _silence() -> int:
     return 141
 
 
-def _crash(error: Exception) -> int:
+def _crash(error: Exception) -> str:
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     at = f" ({trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno})" if trace else ""
-    sys.stderr.write(
-        f"meshlint: internal error: {type(error).__name__}: {error}{at}\n"
-        "This is a bug in meshlint. Set MESHLINT_TRACEBACK=1 to see where it comes from.\n"
+    return (
+        f"internal error: {type(error).__name__}: {error}{at}\n"
+        "This is a bug in meshlint. Set MESHLINT_TRACEBACK=1 to see where it comes from."
     )
-    return 2
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from meshlint import __version__
 from meshlint.cli.main import SETTINGS
 from meshlint.cli.options import color_option, configured, roots, rules_for, scope_options, wants_color
 from meshlint.cli.refusal import Refusal
-from meshlint.cli.state import state_of
+from meshlint.cli.state import State, state_of
 from meshlint.cli.state_table import table
 from meshlint.lint import mesh_of
 from meshlint.report.paint import paint
@@ -39,13 +39,17 @@ def command(paths: tuple[str, ...], namespace: tuple[str, ...], format_: str, **
     mesh = mesh_of(loaded, config)
     if not mesh.scope.resources and not loaded.errors:
         raise Refusal(f"no manifest found in {', '.join(paths) or 'the current folder'}")
-    state = state_of(mesh, namespace)
-    if format_ == "json":
-        document = {"schema_version": 1, "meshlint": __version__, **state.plain()}
-        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-    else:
-        look = paint(wants_color(options["color"], sys.stdout))
-        sys.stdout.write("".join(f"{line}\n" for line in table(state, look)))
+    if mesh.scope.resources:
+        _write(state_of(mesh, namespace), format_, options["color"])
     for file, message in loaded.errors:
         click.echo(f"meshlint: error: {file + ': ' if file else ''}{message}", err=True)
     return 2 if loaded.errors else 0
+
+
+def _write(state: State, format_: str, color: str) -> None:
+    if format_ == "json":
+        document = {"schema_version": 1, "meshlint": __version__, **state.plain()}
+        sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    else:
+        look = paint(wants_color(color, sys.stdout))
+        sys.stdout.write("".join(f"{line}\n" for line in table(state, look)))

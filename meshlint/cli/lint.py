@@ -148,7 +148,7 @@ def _explain(wanted: Sequence[Output], report: Report, paths: Sequence[str], *, 
 
 
 def _with_hint(error: RunError, paths: Sequence[str]) -> str:
-    text = f"{error.file}: {error.message}" if error.file else error.message
+    text = error.message if error.file is None else f"{error.file or repr('')}: {error.message}"
     if paths and error.file == paths[0] and not os.path.lexists(paths[0]):
         near = closest(paths[0], COMMANDS)
         return f"{text}; did you mean the command {near!r}?" if near else text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +19,29 @@ from meshlint.policy.rules import PROFILES, Rule, RuleError
 
 COLORS: Final = ("auto", "always", "never")
 
+#: options of releases, and the key of the configuration file that says the same
+_VERSIONS: Final = {
+    "istio_version": "istioVersion",
+    "gateway_api_version": "gatewayApiVersion",
+    "kubernetes_version": "kubernetesVersion",
+}
+
+
+def _release(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not re.fullmatch(r"[0-9]+\.[0-9]+(\.[0-9]+)?", value):
+        raise click.BadParameter(f"{value!r} is no release such as 1.28", context, parameter)
+    return value
+
+
 _SCOPE_OPTIONS: Final = (
     click.option("--config", "config_file", metavar="FILE", help="Read this instead of .meshlint.yaml."),
     click.option("--no-config", is_flag=True, help="Read no configuration file."),
     click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave out files; as in .gitignore."),
     click.option("--platform", type=click.Choice(["kyma"]), help="What installs the mesh."),
     click.option("--complete", is_flag=True, help="Everything in the mesh is given: absence is a fact."),
+    click.option("--istio-version", metavar="X.Y", callback=_release, help="Istio that this is meant for."),
+    click.option("--gateway-api-version", metavar="X.Y", callback=_release, help="Gateway API likewise."),
+    click.option("--kubernetes-version", metavar="X.Y", callback=_release, help="Kubernetes likewise."),
 )  # fmt: skip
 
 color_option = click.option(
@@ -57,6 +75,11 @@ def configured(paths: Sequence[str], options: Mapping[str, Any]) -> Config:
         config = config.override("--platform", "platform", settings=settings)
     if options.get("complete"):
         config = config.override("--complete", "complete", settings=replace(config.settings, complete=True))
+    for name, key in _VERSIONS.items():
+        if options.get(name):
+            option = f"--{name.replace('_', '-')}"
+            changes = {name: options[name]}
+            config = config.override(option, key, settings=replace(config.settings, **changes))
     if options.get("profile"):
         config = config.override("--profile", "profile", profile=options["profile"])
     return config

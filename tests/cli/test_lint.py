@@ -325,3 +325,23 @@ def test_nothing_from_the_linted_tree_is_run(folder):
         cwd=folder, capture_output=True, env=environment(), check=False, timeout=60,
     )  # fmt: skip
     assert b"this ran" not in done.stderr
+
+
+def test_a_terminal_that_cannot_show_a_name(folder):
+    write(folder, **{"ä": BAD})
+    done = meshlint(
+        ".", "--select", RULE, "--format", "concise", cwd=folder, PYTHONIOENCODING="ascii", PYTHONUTF8="0"
+    )
+    assert done.code == 1
+    assert done.out.startswith("\\xe4.yaml:9:3: error")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full device")  # noqa: PTH110
+def test_a_full_disk(folder):
+    write(folder, a=BAD)
+    with open("/dev/full", "wb") as full:  # noqa: PTH123
+        done = subprocess.run(
+            [sys.executable, "-m", "meshlint", ".", "--quiet"],
+            cwd=folder, stdout=full, stderr=subprocess.PIPE, env=environment(), check=False, timeout=60,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (2, b"meshlint: error: output: No space left on device\n")

@@ -328,7 +328,7 @@ def test_nothing_from_the_linted_tree_is_run(folder):
 
 
 def test_a_terminal_that_cannot_show_a_name(folder):
-    write(folder, **{"ä": BAD})
+    write(folder, ä=BAD)
     done = meshlint(
         ".", "--select", RULE, "--format", "concise", cwd=folder, PYTHONIOENCODING="ascii", PYTHONUTF8="0"
     )

@@ -13,7 +13,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from meshlint.mesh.attachment import Attachments, Proxy, attachment_problem
-from meshlint.mesh.facts import all_of, any_of
+from meshlint.mesh.facts import all_of
 from meshlint.mesh.scope import ISTIO_SECURITY
 from meshlint.mesh.strings import glob, matches_string, matches_template
 from meshlint.records import dataclass
@@ -49,6 +49,9 @@ _CONDITION_KEYS = frozenset(
 )
 _TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 _EVERY_ADDRESS = frozenset(("0.0.0.0/0", "::/0"))
+
+
+_templated = lru_cache(maxsize=8192)(is_placeholder)
 
 
 class Action(Enum):
@@ -146,7 +149,7 @@ class Policy:
     def enforced(self) -> bool:
         return not self.dry_run and not self.problem
 
-    @property
+    @cached_property
     def place(self) -> Place:
         """What makes it a policy of its kind: the action where written, else the rules or the spec."""
         if self.resource.get("spec", "action") is not None:
@@ -260,23 +263,21 @@ class Authz:
 
 def decide(policies: Iterable[Policy], request: Request, provider_known: object = None) -> Decision:
     """DENY, then ALLOW, and CUSTOM for what both let through: a request passes only if all agree."""
-    by_action: dict[Action | None, list[Policy]] = {}
-    for policy in policies:
-        by_action.setdefault(policy.action, []).append(policy)
-    if not by_action:
+    listed = list(policies)
+    if not listed:
         return _FREE
-    custom = _custom(by_action.get(Action.CUSTOM, []), request, provider_known)
+    custom = _custom([p for p in listed if p.action is Action.CUSTOM], request, provider_known)
     if custom is not None and custom.outcome is Outcome.DENIED and custom.certain:
         return custom
-    denied = _denied(by_action.get(Action.DENY, []), request)
+    denied = _denied([p for p in listed if p.action is Action.DENY], request)
     if denied is not None and denied.certain:
         return denied
-    allowed = _allowed(by_action.get(Action.ALLOW, []), request)
+    allowed = _allowed([p for p in listed if p.action is Action.ALLOW], request)
     if allowed.outcome is Outcome.DENIED:
         return allowed
     if custom is not None and custom.certain:
         return custom
-    doubtful = denied is not None or custom is not None or None in by_action
+    doubtful = denied is not None or custom is not None or any(p.action is None for p in listed)
     return replace(allowed, certain=False) if doubtful else allowed
 
 
@@ -326,35 +327,58 @@ def rule_matches(rule: Rule, request: Request, policy: Policy) -> bool | None:
     """Does a rule match a request? On TCP the HTTP-only fields count as in spec security 5.5."""
     if not request.http and policy.action is Action.ALLOW and any(p.http_only for p in rule.predicates):
         return False
+    sources, operations = rule.sources, rule.operations
     answer: bool | None = True
-    for clauses in (rule.sources, rule.operations):
-        if clauses is not None:
-            answer = all_of(answer, _clause_matches(clauses, request, policy))
-            if answer is False:
-                return False
-    return all_of(answer, *(_holds(c, request, policy) for c in rule.conditions))
+    if operations is not None:
+        answer = _clause_matches(operations, request, policy)
+    if sources is not None and answer is not False:
+        answer = all_of(answer, _clause_matches(sources, request, policy))
+    if rule.conditions and answer is not False:
+        answer = all_of(answer, _all(_holds(c, request, policy) for c in rule.conditions))
+    return answer
 
 
 def _clause_matches(clauses: tuple[Clause, ...], request: Request, policy: Policy) -> bool | None:
-    return any_of(*(all_of(*[_holds(p, request, policy) for p in c.predicates]) for c in clauses))
+    return _any(_all(_holds(p, request, policy) for p in c.predicates) for c in clauses)
 
 
 def _holds(predicate: Predicate, request: Request, policy: Policy) -> bool | None:
-    if predicate.http_only and not request.http:
+    if not request.http and predicate.http_only:
         return True
+    field = predicate.field
     positive: bool | None = True
     if predicate.values:
-        positive = any_of(
-            *(_value_matches(predicate.field, v.text, request, policy) for v in predicate.values)
-        )
+        positive = _any(_value_matches(field, v.text, request, policy) for v in predicate.values)
     if positive is False or not predicate.nots:
         return positive
-    negative = any_of(*(_value_matches(predicate.field, v.text, request, policy) for v in predicate.nots))
+    negative = _any(_value_matches(field, v.text, request, policy) for v in predicate.nots)
     return all_of(positive, None if negative is None else not negative)
 
 
+def _all(answers: Iterable[bool | None]) -> bool | None:
+    """Three-valued AND that stops at the first False."""
+    result: bool | None = True
+    for answer in answers:
+        if answer is False:
+            return False
+        if answer is None:
+            result = None
+    return result
+
+
+def _any(answers: Iterable[bool | None]) -> bool | None:
+    """Three-valued OR that stops at the first True."""
+    result: bool | None = False
+    for answer in answers:
+        if answer:
+            return True
+        if answer is None:
+            result = None
+    return result
+
+
 def _value_matches(name: str, value: str, request: Request, policy: Policy) -> bool | None:
-    if is_placeholder(value):
+    if _templated(value):
         return None
     match name:
         case "requestPrincipals":

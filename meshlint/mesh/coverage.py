@@ -228,6 +228,8 @@ def probes(exposure: Exposure, policies: Iterable[Policy]) -> Iterator[Probe]:
 def rewritten(probe: Probe, exposure: Exposure) -> Probe:
     """The request as it leaves the gateway."""
     rewrite = exposure.rewrite
+    if not rewrite.kind and not rewrite.host:
+        return probe
     host = rewrite.host or probe.host
     if not rewrite.kind or probe.path is None:
         return replace(probe, host=host)

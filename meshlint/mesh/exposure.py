@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 INGRESS_SELECTOR = {"istio": "ingressgateway"}
 CLAIMS_HEADER = "@request.auth.claims"
+_KNATIVE_GATEWAY = ("knative-serving", "knative-ingress-gateway")
 _HTTP_SERVERS = frozenset(("HTTP", "HTTP2", "GRPC", "HTTPS", "GRPC-WEB"))
 _CLIENT_CERTIFICATES = frozenset(("MUTUAL", "OPTIONAL_MUTUAL", "ISTIO_MUTUAL"))
 
@@ -111,6 +112,7 @@ class Exposures:
         found += self._of_ingresses()
         found += self._of_services()
         found += self._of_host_ports()
+        found += self._of_knative()
         return found
 
     @cached_property
@@ -324,6 +326,22 @@ class Exposures:
                         "hostPort", workload.resource, place, direct=True, http=port.protocol == "TCP",
                         workload=workload, port=port.number,
                     )  # fmt: skip
+
+    def _of_knative(self) -> Iterator[Exposure]:
+        """Knative Services, which Knative's own gateway exposes unless they say otherwise."""
+        gateways = self.mesh.gateways.find(*_KNATIVE_GATEWAY, "istio")
+        for workload in self.mesh.workloads.all:
+            resource = workload.resource
+            if resource.group != "serving.knative.dev" or resource.kind != "Service":
+                continue
+            if resource.labels.get("networking.knative.dev/visibility") == "cluster-local":
+                continue
+            entries = tuple(
+                Entry(proxy, gateway.resource, (None,), Peer(mtls=False), self._identity(proxy, gateway))
+                for gateway in gateways
+                for proxy in self.proxies_of(gateway)
+            )
+            yield Exposure("Knative", resource, resource.place(), entries=entries, workload=workload)
 
     def _is_gateway(self, workload: Workload) -> bool:
         if workload.control_plane or GATEWAY_NAME in workload.labels or id(workload) in self._serving:

@@ -51,11 +51,13 @@ class Gate:
         return bool(allowing) and not any(p.rules for p in allowing)
 
 
+_OPEN: Fact[Requirement] = Fact.of(Requirement.NOT_REQUIRED)
+
+
 class Jwt:
     def __init__(self, mesh: Mesh) -> None:
         self.mesh = mesh
         self._gates: dict[tuple[object, ...], list[Gate]] = {}
-        self._answers: dict[tuple[object, ...], Fact[Requirement]] = {}
         self._covered: dict[int, list[Covered]] = {}
         self._filters = _filters_by_namespace(mesh)
 
@@ -65,11 +67,13 @@ class Jwt:
         `certain` is about the request: False where a caller's address, identity or headers decide.
         Whether all policies are in the input is what `evidence` says.
         """
-        key = (proxy.identity, request)
-        found = self._answers.get(key)
-        if found is None:
-            found = self._answers[key] = self._requires(proxy, request)
-        return found
+        answers = [self._judge(gate, request) for gate in self.gates(proxy)]
+        if len(answers) == 1:
+            return answers[0]
+        if len({answer.value for answer in answers if answer.known}) > 1:
+            places = tuple(p for answer in answers for p in answer.because)
+            return Fact.disputed("alternatives of one policy decide differently", *places)
+        return next((a for a in answers if not a.known), answers[0])
 
     def gates(self, proxy: Proxy) -> list[Gate]:
         """What the proxy enforces; several where the input holds alternatives of a policy."""
@@ -91,14 +95,9 @@ class Jwt:
             found = self._covered[id(exposure)] = coverage_of(self.mesh, exposure)
         return found
 
-    def _requires(self, proxy: Proxy, request: Request) -> Fact[Requirement]:
-        answers = [self._judge(gate, request) for gate in self.gates(proxy)]
-        if len({answer.value for answer in answers if answer.known}) > 1:
-            places = tuple(p for answer in answers for p in answer.because)
-            return Fact.disputed("alternatives of one policy decide differently", *places)
-        return next((a for a in answers if not a.known), answers[0])
-
     def _judge(self, gate: Gate, request: Request) -> Fact[Requirement]:
+        if not gate.policies and not gate.unsure:
+            return _OPEN
         decide = self.mesh.authz.decide
         if request.token is not None:
             request = replace(request, token=None)

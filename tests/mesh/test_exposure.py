@@ -61,12 +61,23 @@ metadata: {name: istio}
 spec: {controller: istio.io/ingress-controller}
 """
 APP = (NAMESPACES, WORKLOAD, SERVICE)
-KNATIVE = """
+OPENSHIFT = """
 apiVersion: route.openshift.io/v1
 kind: Route
 metadata: {name: api, namespace: app}
 spec: {host: api.example.com, to: {kind: Service, name: api}}
 """
+
+KNATIVE = """
+apiVersion: serving.knative.dev/v1
+kind: Service
+metadata: {name: api, namespace: app, labels: {}}
+spec: {template: {spec: {containers: [{image: x}]}}}
+"""
+KNATIVE_GATEWAY = GATEWAY.replace(
+    "name: gw, namespace: istio-system", "name: knative-ingress-gateway, namespace: knative-serving"
+)
+CLUSTER_LOCAL = KNATIVE.replace("labels: {}", "labels: {networking.knative.dev/visibility: cluster-local}")
 
 
 def service(spec: str) -> str:
@@ -122,7 +133,10 @@ ROWS = [
     ),
     pytest.param(APP, [], id="ClusterIP"),
     pytest.param((NAMESPACES, HOST_PORT, SERVICE), [("hostPort", "direct")], id="hostPort"),
-    pytest.param((*APP, KNATIVE), [("Route", "direct")], id="OpenShift Route"),
+    pytest.param((*APP, OPENSHIFT), [("Route", "direct")], id="OpenShift Route"),
+    pytest.param((KNATIVE,), [("Knative", "unknown")], id="Knative"),
+    pytest.param((KNATIVE, KNATIVE_GATEWAY), [("Knative", "gateway")], id="Knative with its gateway"),
+    pytest.param((CLUSTER_LOCAL, KNATIVE_GATEWAY), [], id="Knative inside of the cluster"),
 ]  # fmt: skip
 
 

@@ -308,6 +308,49 @@ def test_j30_api_rule() -> None:
     assert results(mesh) == {"/": REQUIRED, "/health": NOT_REQUIRED}
 
 
+HANDLERS = [
+    pytest.param("noop", {NOT_REQUIRED}, id="noop"),
+    pytest.param("no_auth", {NOT_REQUIRED}, id="no_auth"),
+    pytest.param("allow", {NOT_REQUIRED}, id="allow"),
+    pytest.param("jwt", {REQUIRED}, id="jwt"),
+    pytest.param("oauth2_introspection", {EXTERNAL}, id="oauth2_introspection"),
+]
+
+
+@pytest.mark.parametrize(("handler", "expected"), HANDLERS)
+def test_handlers_of_old_api_rules(handler: str, expected: set[Requirement]) -> None:
+    old = f"""
+apiVersion: gateway.kyma-project.io/v1beta1
+kind: APIRule
+metadata: {{name: api, namespace: app}}
+spec:
+  host: api
+  gateway: kyma-system/kyma-gateway
+  service: {{name: api, port: 80}}
+  rules: [{{path: /.*, methods: [GET], accessStrategies: [{{handler: {handler}}}]}}]
+"""
+    assert every(mesh_of(NAMESPACES, WORKLOAD, SERVICE, old)) == expected
+
+
+STRATEGIES = [
+    pytest.param("noAuth: true", {NOT_REQUIRED}, id="noAuth"),
+    pytest.param("noAuth: false", {"unknown"}, id="noAuth false"),
+    pytest.param("extAuth: {authorizers: [oauth2]}", {EXTERNAL}, id="extAuth"),
+    pytest.param("methods: [GET]", {"unknown"}, id="none"),
+]
+
+
+@pytest.mark.parametrize(("strategy", "expected"), STRATEGIES)
+def test_access_strategies_of_api_rules(strategy: str, expected: set[Requirement | str]) -> None:
+    text = API_RULE.split("  rules:")[0] + f"  rules: [{{path: /*, {strategy}}}]\n"
+    assert every(mesh_of(NAMESPACES, WORKLOAD, SERVICE, text)) == expected
+
+
+def test_a_policy_of_ones_own_covers_an_api_rule_without_authentication() -> None:
+    text = API_RULE.split("  rules:")[0] + "  rules: [{path: /*, noAuth: true}]\n"
+    assert every(mesh_of(NAMESPACES, WORKLOAD, SERVICE, text, *J3)) == {REQUIRED}
+
+
 def test_j31_tokens_of_another_issuer_pass_authentication_but_are_denied() -> None:
     two = ra().replace(
         'jwksUri: "https://idp.example/keys"}', 'jwksUri: "https://idp.example/keys"}, {issuer: B, jwks: x}'

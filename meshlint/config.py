@@ -63,6 +63,7 @@ class Config:
     exclude: tuple[str, ...] = ()
     roots: tuple[str, ...] = ()
     rule_files: tuple[str, ...] = ()
+    crds: tuple[str, ...] = ()
     fail_on: str = "warning"
     default_namespace: str = "default"
     root: Path | None = None
@@ -91,6 +92,9 @@ def config_from(data: Mapping[str, Any]) -> Config:
             production_namespaces=tuple(data.get("productionNamespaces", ())),
             public_paths=tuple(data.get("publicPaths", ())),
             istio_version=str(data.get("istioVersion", "")),
+            gateway_api_version=str(data.get("gatewayApiVersion", "")),
+            gateway_api_channel=data.get("gatewayApiChannel", "standard"),
+            kubernetes_version=str(data.get("kubernetesVersion", "")),
         ),
         options=data.get("options", {}),
         severity={rule: word or OFF for rule, word in data.get("severity", {}).items()},
@@ -101,6 +105,7 @@ def config_from(data: Mapping[str, Any]) -> Config:
         exclude=tuple(data.get("exclude", ())),
         roots=tuple(data.get("roots", ())),
         rule_files=tuple(data.get("rules", ())),
+        crds=tuple(data.get("crds", ())),
         fail_on=data.get("failOn", "warning"),
         default_namespace=data.get("defaultNamespace", "default"),
     )

@@ -6,7 +6,7 @@ editors call the same functions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from pathlib import Path
 
@@ -85,7 +85,11 @@ def lint_loaded(
         findings = _only(findings, report_only)
     report = Report(
         findings=sorted(findings, key=lambda finding: finding.sort_key),
-        errors=[*(RunError(message, file) for file, message in loaded.errors), *errors],
+        errors=[
+            *(RunError(message, file) for file, message in loaded.errors),
+            *errors,
+            *_schema_errors(mesh, config),
+        ],
         skipped=[Skipped(file.path, file.skipped) for file in loaded.files if file.skipped],
         files=len(loaded.files),
         documents=sum(len(file.documents) for file in loaded.files),
@@ -98,7 +102,8 @@ def lint_loaded(
 def mesh_of(loaded: Loaded, config: Config) -> Mesh:
     """The model of everything that was read."""
     resources = resources_in(loaded.files, config.default_namespace)
-    settings = replace(config.settings, may_exist=loaded.may_exist, remainder=loaded.remainder)
+    crds = tuple(path for pattern in config.crds for path in _matches(config, pattern))
+    settings = replace(config.settings, may_exist=loaded.may_exist, remainder=loaded.remainder, crds=crds)
     return Mesh(resources, settings, loaded.files)
 
 
@@ -106,7 +111,7 @@ def rules_of(config: Config) -> dict[str, Rule]:
     """The built-in rules and those of the user; everything else in the configuration must name one."""
     rules = built_in_rules()
     for pattern in config.rule_files:
-        paths = sorted(Path(config.root or ".").glob(pattern))
+        paths = _matches(config, pattern)
         if not paths:
             raise RuleError(f"{config.origin('rules')}: no rule file matches {pattern!r}")
         for path in paths:
@@ -116,6 +121,19 @@ def rules_of(config: Config) -> dict[str, Rule]:
             rules[rule.name] = rule
     check_names(config, rules, Names(rules))
     return rules
+
+
+def _matches(config: Config, pattern: str) -> list[Path]:
+    return sorted(Path(config.root or ".").glob(pattern))
+
+
+def _schema_errors(mesh: Mesh, config: Config) -> Iterator[RunError]:
+    """Definitions that the configuration names and that cannot be used."""
+    for pattern in config.crds:
+        if not _matches(config, pattern):
+            yield RunError(f"{config.origin('crds')}: no file matches {pattern!r}")
+    if config.crds:
+        yield from (RunError(problem) for problem in mesh.schemas.problems)
 
 
 def _own_findings(suppressor: Suppressor, selection: Selection, ran: frozenset[str]) -> list[Finding]:

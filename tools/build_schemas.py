@@ -275,23 +275,19 @@ def _apply_rules(kind: str, schema: Schema, rules: dict[str, Any]) -> None:
 
 
 def _apply(node: Schema, rule: Schema, name: str) -> None:
-    """Keywords of the node itself where the rule says only those, else a part of `allOf`."""
-    own = {key: value for key, value in rule.items() if not key.startswith("x-")}
-    if own.keys() <= {"minimum", "maximum", "maxLength", "enum", "format"} and not own.keys() & node.keys():
-        node.update(own)
-    elif own.keys() <= {"minimum", "maximum", "maxLength"}:
-        for key, value in own.items():
-            node[key] = (
-                max(node.get(key, value), value) if key[:3] == "min" else min(node.get(key, value), value)
-            )
-    elif "x-unique-by" in rule:
-        node["x-unique-by"] = rule["x-unique-by"]
-    else:
-        part = {**exclusive(rule["x-exclusive"]), "x-rule": name} if "x-exclusive" in rule else rule
+    """Bounds and formats join those of the node itself; everything else is a part of `allOf`."""
+    if "x-exclusive" in rule or "x-says" in rule:
+        part = exclusive(rule["x-exclusive"]) if "x-exclusive" in rule else rule
         parts = node.setdefault("allOf", [])
-        known = [p["x-exclusive"] for p in parts if "x-exclusive" in p]
-        if part.get("x-exclusive") not in known:
+        if part.get("x-exclusive", "") not in [known.get("x-exclusive") for known in parts]:
             parts.append({"x-rule": name, **part})
+        return
+    for key, value in rule.items():
+        if key == "minimum":
+            value = max(node.get(key, value), value)
+        elif key == "maximum":
+            value = min(node.get(key, value), value)
+        node[key] = value
 
 
 def _alternatives(path: str, homes: dict[str, list[str]]) -> list[str]:

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import field
 from enum import IntEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meshlint.records import dataclass
@@ -39,7 +40,7 @@ class Settings:
     `complete` True means the input is the whole mesh; a set of namespaces means all of those.
     `mesh_config` is a MeshConfig as plain data, from the configuration file.
     `may_exist` holds (kind, name) pairs seen in templated files; `remainder` is True when templates
-    or unbuilt overlays could add anything.
+    or unbuilt overlays could add anything. Versions are releases such as ``1.28``, '' for the newest known.
     """
 
     platform: str = ""
@@ -50,6 +51,10 @@ class Settings:
     production_namespaces: tuple[str, ...] = ()
     public_paths: tuple[str, ...] = ()
     istio_version: str = ""
+    gateway_api_version: str = ""
+    gateway_api_channel: str = "standard"
+    kubernetes_version: str = ""
+    crds: tuple[Path, ...] = ()
     may_exist: frozenset[tuple[str, str]] = frozenset()
     remainder: bool = False
 

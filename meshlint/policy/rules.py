@@ -44,6 +44,8 @@ class Rule:
     options: dict[str, Any]
     since: str
     fix: Fix | None
+    #: rules that say less about the same place
+    refines: tuple[str, ...] = ()
     examples: tuple[Example, ...] = ()
 
     @property
@@ -140,6 +142,7 @@ def rule_from(data: dict[str, Any]) -> Rule:
         options=data.get("options", {}),
         since=data.get("since", ""),
         fix=Fix(fix["safety"], fix["title"]) if fix else None,
+        refines=tuple(data.get("refines", ())),
         examples=tuple(_examples(data.get("examples", ()))),
     )
 

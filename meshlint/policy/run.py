@@ -19,7 +19,7 @@ def run(
     progress: Callable[[str, int, int], None] | None = None,
 ) -> tuple[list[Finding], list[RunError]]:
     """Run the rules over one mesh; `options` are the user's per rule name, over the defaults."""
-    findings: list[Finding] = []
+    found: list[tuple[Rule, Draft, Finding]] = []
     errors: list[RunError] = []
     rules = tuple(rules)
     for done, rule in enumerate(rules):
@@ -27,12 +27,13 @@ def run(
             progress(rule.name, done, len(rules))
         settings = {**rule.defaults, **((options or {}).get(rule.name, {}))}
         try:
-            findings.extend(resolve(draft, rule.info, rule.fix) for draft in check_of(rule)(mesh, settings))
+            for draft in check_of(rule)(mesh, settings):
+                found.append((rule, draft, resolve(draft, rule.info, rule.fix)))  # noqa: PERF401 - it may crash
         except RuleError as error:
             errors.append(RunError(str(error), rule=rule.name))
         except Exception as error:  # a crash in one rule must not stop the others
             errors.append(RunError(f"rule {rule.name} crashed: {_where(error)}", rule=rule.name))
-    return findings, errors
+    return _refined(found), errors
 
 
 def check_of(rule: Rule) -> Check:
@@ -48,6 +49,26 @@ def check_of(rule: Rule) -> Check:
     except (ImportError, KeyError) as error:
         raise RuleError(f"rule {rule.name}: there is no check named {name!r}") from error
     return check
+
+
+def _refined(found: list[tuple[Rule, Draft, Finding]]) -> list[Finding]:
+    """Without findings at a node of which a more specific rule says the same better (`refines`)."""
+    said = {
+        (name, _spot(draft, finding))
+        for rule, draft, finding in found
+        if rule.refines and finding.confidence != "low"
+        for name in rule.refines
+    }
+    if not said:
+        return [finding for _, _, finding in found]
+    return [f for rule, draft, f in found if (rule.name, _spot(draft, f)) not in said]
+
+
+def _spot(draft: Draft, finding: Finding) -> tuple[int, str]:
+    """The node that a finding is about: its document, and the path inside of it."""
+    resource = getattr(draft.place, "resource", None)
+    document = getattr(resource, "document", None)
+    return id(document), finding.location.path
 
 
 def _nothing(mesh: Any, options: Mapping[str, Any]) -> Iterator[Draft]:

@@ -28,6 +28,7 @@ from meshlint.schema.keywords import (
     distinct,
     exclusive,
     experimental,
+    is_text,
     missing,
     mistyped,
     names_like,
@@ -35,6 +36,7 @@ from meshlint.schema.keywords import (
     not_like,
     nothing_fits,
     number_limits,
+    plain_text,
     regex,
     repeated,
     said,
@@ -61,6 +63,7 @@ _STRUCTURE: Final = (
 )
 #: keywords of maps: any name may be a key
 _MAP: Final = frozenset(("type", "additionalProperties", "maxProperties", "x-since", "x-channel", "default"))
+_BOOLEANS: Final = frozenset(("true", "false"))
 _CLASSES: Final[dict[str, type]] = {"string": str, "boolean": bool}
 
 
@@ -150,8 +153,12 @@ class Compiler:
         checks = {name: self._of_type(name, schema) for name in names}
         if "number" in checks:
             checks.setdefault("integer", checks["number"])
+        text = checks.get("string")
+        plain = text is plain_text
 
         def check(node: Node, out: list[Defect]) -> None:
+            if plain and is_text(node):
+                return
             inner = checks.get(type_of(node))
             if inner is not None:
                 inner(node, out)
@@ -204,6 +211,7 @@ class Compiler:
         """Any keys, and one schema for all values."""
         inner = self.check(schema["additionalProperties"])
         most = schema.get("maxProperties")
+        plain = inner is plain_text
 
         def check(node: Node, out: list[Defect]) -> None:
             if node.__class__ is not Mapping:
@@ -211,7 +219,8 @@ class Compiler:
                 return
             index = node.index
             for pair in index.values():
-                inner(pair[1], out)
+                if not plain or not is_text(pair[1]):
+                    inner(pair[1], out)
             if most is not None and len(index) > most:
                 count_of(node, len(index), 0, most, "entries", out)
 
@@ -242,17 +251,19 @@ class Compiler:
         return check
 
     def _string(self, schema: Schema) -> Check:
-        limits = text_limits(schema) if schema.keys() & _LIMITS else None
         if "enum" in schema or "const" in schema:
             return self._enum(schema, ("string",))
+        if not schema.keys() & _LIMITS:
+            return plain_text
+        limits = text_limits(schema)
 
         def check(node: Node, out: list[Defect]) -> None:
-            if not (node.__class__ is Scalar and node.style) and not _is_text(node):
+            if not is_text(node):
                 mistyped(node, ("string",), out)
-            elif limits is not None:
-                problem = limits(node.text)  # type: ignore[union-attr]
-                if problem is not None:
-                    wrong_value(node, problem, out)
+                return
+            problem = limits(node.text)  # type: ignore[union-attr]
+            if problem is not None:
+                wrong_value(node, problem, out)
 
         return check
 
@@ -260,8 +271,13 @@ class Compiler:
         limits = number_limits(schema) if schema.keys() & _BOUNDS else None
         enum = self._enum(schema, (name,)) if "enum" in schema or "const" in schema else None
         whole = name == "integer"
+        short = 0 if enum is not None else _digits_without_check(schema)
 
         def check(node: Node, out: list[Defect]) -> None:
+            if node.__class__ is Scalar and not node.style:
+                text = node.text
+                if len(text) <= short and text.isdecimal() and text[0] != "0":
+                    return
             value = node.value if isinstance(node, Scalar) else None
             kind = value.__class__
             if kind is float and whole and value.is_integer():  # type: ignore[union-attr]
@@ -282,6 +298,8 @@ class Compiler:
         enum = self._enum(schema, ("boolean",)) if "enum" in schema or "const" in schema else None
 
         def check(node: Node, out: list[Defect]) -> None:
+            if node.__class__ is Scalar and not node.style and node.text in _BOOLEANS and enum is None:
+                return
             if not isinstance(node, Scalar) or node.value.__class__ is not bool:
                 mistyped(node, ("boolean",), out)
             elif enum is not None:
@@ -350,8 +368,11 @@ class Compiler:
         return said(check, part) if "x-says" in part else check
 
 
-def _is_text(node: Node) -> bool:
-    return isinstance(node, Scalar) and node.value.__class__ is str
+def _digits_without_check(schema: Schema) -> int:
+    """Positive numbers of how many digits are in bounds for sure?"""
+    if schema.get("minimum", 0) > 1 or schema.keys() & {"exclusiveMinimum", "exclusiveMaximum", "multipleOf"}:
+        return 0
+    return len(str(int(schema.get("maximum", 10**18)))) - 1
 
 
 class _Properties(dict[str, "Check | None"]):

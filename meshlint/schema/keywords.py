@@ -36,6 +36,25 @@ def type_of(node: Node) -> str:
     return _TYPE_OF.get(value.__class__, "null")
 
 
+def is_text(node: Node) -> bool:
+    """Does the decoder see a string here? The common cases are told by the first character."""
+    if node.__class__ is Scalar:
+        if node.style:
+            return True
+        text = node.text
+        if text and text[0] in _LETTERS and text not in _WORDS:
+            return True
+    return isinstance(node, Scalar) and node.value.__class__ is str
+
+
+_LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ/*")
+_WORDS: Final = frozenset(
+    spelling
+    for word in ("true", "false", "yes", "no", "on", "off", "null")
+    for spelling in (word, word.capitalize(), word.upper())
+)
+
+
 def anything(node: Node, out: list[Defect]) -> None:
     """No constraint."""
 
@@ -68,6 +87,12 @@ def unknown(key: Scalar, siblings: Schema, out: list[Defect]) -> None:
 
 def missing(node: Node, name: str, out: list[Defect]) -> None:
     out.append(Defect("required-field", node, f"{name} is required", name=name, label=f"{name} is missing"))
+
+
+def plain_text(node: Node, out: list[Defect]) -> None:
+    """Any string; one function, so that maps of strings can tell that nothing else is asked."""
+    if not is_text(node):
+        mistyped(node, ("string",), out)
 
 
 def count_of(node: Node, count: int, least: int, most: int | None, noun: str, out: list[Defect]) -> None:

@@ -30,7 +30,7 @@ _RENDERED = re.compile(
     r"\{\{-?\s*(?:\.|\$\.|/\*|\(|\"|(?:if|else|end|range|with|include|template|define|block|tpl|default|quote"
     r"|required|toYaml|printf|lookup|index|not|and|or|eq|ne|fail|ternary|lower|upper|trunc)\b)|\{%|<%"
 )
-_YTT_VALUE = re.compile(r"(?:^|[ \t])(?:[\w./-]+:|-)[ \t]+#@[ \t]", re.MULTILINE)
+_YTT_VALUE = re.compile(r"[ \t]*#@[ \t]")
 _KIND = re.compile(r"^([ \t]*)(?:- )?[\"']?kind[\"']?:[ \t]*[\"']?([A-Za-z]\w*)", re.MULTILINE)
 _NAME = re.compile(r"^[ \t]*(?:- )?[\"']?name[\"']?:[ \t]*[\"']?([\w.-]+)[\"']?,?[ \t]*\r?$", re.MULTILINE)
 
@@ -57,10 +57,12 @@ def document_template(document: Document, text: str, chart: bool) -> str | None:
     """
     if chart and "{{" in text:
         return "helm-template"
-    if "#@" in text and _YTT_VALUE.search(text):
+    if document.root is None:
+        return None
+    if "#@" in text and _has_computed_values(document):
         return "ytt-template"
     marker = _MARKER.search(text)
-    if marker is None or document.root is None:
+    if marker is None:
         return None
     reason = "jinja-template" if "{%" in text else _REASONS[marker.group()]
     return reason if _identity_is_rendered(document.root) or _content_is_rendered(document.root) else None
@@ -80,6 +82,15 @@ def noted(text: str) -> set[tuple[str, str]]:
             at += 1
         found.add((kinds_at[at][1], match.group(1)))
     return found
+
+
+def _has_computed_values(document: Document) -> bool:
+    """ytt computes a value in a comment, so that YAML sees none there."""
+    text = document.file.text
+    return document.root is not None and any(
+        isinstance(node, Scalar) and not node.text and _YTT_VALUE.match(text, node.end)
+        for node in _suspects(document.root)
+    )
 
 
 def _identity_is_rendered(root: Node) -> bool:

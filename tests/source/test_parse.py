@@ -212,7 +212,12 @@ WORDS = st.sampled_from(
 )
 #: PyYAML's emitter writes these as they are and its own parser reads them back as line ends
 LINE_ENDS = "\x85\u2028\u2029"
-TEXTS = st.one_of(WORDS, st.text(st.characters(codec="utf-8", exclude_characters=LINE_ENDS), max_size=20))
+TEXTS = st.one_of(
+    WORDS,
+    st.text(st.characters(codec="utf-8", exclude_characters=LINE_ENDS), max_size=20).filter(
+        lambda text: not any(marker in text for marker in ("{{", "{%", "<%"))
+    ),
+)
 SCALARS = st.one_of(
     TEXTS, st.booleans(), st.none(), st.integers(-(2**63), 2**64 - 1), st.floats(allow_nan=False)
 )

@@ -67,6 +67,8 @@ MANIFESTS = [
     ("workflow", SERVICE + "spec:\n  a: step-{{workflow.uid}}\n"),
     ("comment", "# {{ .Values.x }}\n" + SERVICE),
     ("ytt comments alone", "#@ load('@ytt:data', 'data')\n#@ if data.values.x:\n" + SERVICE + "#@ end\n"),
+    ("ytt in quoted text", SERVICE + "spec:\n  a: 'b c: #@ d'\n"),
+    ("ytt after a value", SERVICE + "spec:\n  a: b #@ d\n"),
     ("flux", SERVICE + "spec:\n  host: ${HOST}\n"),
     ("flow mapping", SERVICE + "spec: {a: {b: {c: d}}}\n"),
 ]

@@ -58,6 +58,10 @@ complete: [shop, pay]
 rootNamespace: mesh-root
 defaultNamespace: shop
 istioVersion: "1.28"
+gatewayApiVersion: "1.4"
+gatewayApiChannel: experimental
+kubernetesVersion: "1.33"
+crds: [crds/*.yaml]
 meshConfig:
   trustDomain: example.org
 productionNamespaces: ["prod-*"]
@@ -88,6 +92,8 @@ def test_everything_is_read():
         "1.28",
     )
     assert (settings.complete, settings.complete_namespaces) == (False, frozenset(("shop", "pay")))
+    assert (settings.gateway_api_version, settings.gateway_api_channel) == ("1.4", "experimental")
+    assert (settings.kubernetes_version, config.crds) == ("1.33", ("crds/*.yaml",))
     assert settings.mesh_config == {"trustDomain": "example.org"}
     assert (settings.production_namespaces, settings.public_paths) == (("prod-*",), ("/healthz",))
 

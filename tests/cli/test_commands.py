@@ -14,6 +14,7 @@ import pytest
 
 from meshlint import __version__
 from meshlint.cli.main import COMMANDS
+from meshlint.config import schema
 from meshlint.policy.rules import load_rules
 from tests.cli.support import BAD, REPOSITORY, RULE, environment, meshlint, write
 
@@ -225,6 +226,11 @@ class TestConfigShow:
             'platform: "kyma" # --platform',
             'complete: ["shop"] # .meshlint.yaml:2',
         ]
+
+    def test_it_shows_every_key(self, call):
+        values = json.loads(call("config", "show", "--format", "json").out)["values"]
+        assert list(values) == sorted(values, key=list(schema()["properties"]).index)
+        assert set(values) == set(schema()["properties"])
 
     def test_what_it_shows_is_a_configuration_file(self, call, folder):
         out = call("config", "show", "--profile", "audit").out

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -83,6 +83,7 @@ class Suppressor:
         self.config = config
         self.misread: list[Misread] = []
         self.entries: list[Entry] = []
+        resources = list(resources)
         marked = {file for file in files if not file.skipped and _speaks(file.text)}
         for file in marked:
             self._read_comments(file)
@@ -96,6 +97,7 @@ class Suppressor:
             self._by_file[entry.file.path].append(entry)
             if entry.about is not None:
                 self._by_object[reference(entry.about)].append(entry)
+        self._versions = _extents(resources, self._by_object)
         self._paths = [(rules, Excluded((rules.pattern,), config.root)) for rules in config.paths]
         self._path_rules: dict[str, list[PathRules]] = {}
 
@@ -150,10 +152,12 @@ class Suppressor:
         for entry in self._by_file.get(finding.location.file, ()):
             if entry.first <= line <= entry.last:
                 yield entry
-        if finding.resource is not None:
-            for entry in self._by_object.get(finding.resource, ()):
-                if entry.file.path != finding.location.file:
-                    yield entry
+        about = finding.resource
+        if about is None or about not in self._by_object:
+            return
+        path = finding.location.file
+        if not any(at == path and first <= line <= last for at, first, last in self._versions[about]):
+            yield from self._by_object[about]
 
     def _means(self, entry: Entry, finding: Finding) -> bool:
         if entry.peer:
@@ -319,6 +323,23 @@ def _last_line(file: SourceFile, start: int, end: int) -> int:
     return file.position(max(end - 1, start))[0]
 
 
+def _extents(
+    resources: Iterable[Resource], wanted: Collection[ResourceRef]
+) -> dict[ResourceRef, list[tuple[str, int, int]]]:
+    """File, first and last line of every version of some objects."""
+    found: dict[ResourceRef, list[tuple[str, int, int]]] = defaultdict(list)
+    for resource in resources if wanted else ():
+        about = reference(resource)
+        if about in wanted:
+            found[about].append((resource.file.path, *_lines(resource)))
+    return found
+
+
+def _lines(resource: Resource) -> tuple[int, int]:
+    file, root = resource.file, resource.root
+    return file.position(root.start)[0], _last_line(file, root.start, root.end)
+
+
 def _annotations(resource: Resource) -> Iterator[Entry]:
     """The suppressions in the annotations of an object and of its pod template."""
     holders: list[Node | None] = [resource.metadata]
@@ -336,8 +357,7 @@ def _annotations(resource: Resource) -> Iterator[Entry]:
 
 def _entries(resource: Resource, value: Scalar, read: _Reader) -> Iterator[Entry]:
     file = resource.file
-    first = file.position(resource.root.start)[0]
-    last = _last_line(file, resource.root.start, resource.root.end)
+    first, last = _lines(resource)
     at = value.start
     for name, reason, peer in read(value.text):
         found = file.text.find(name, at, value.end)

@@ -235,6 +235,30 @@ def test_annotation_in_a_list():
     ]
 
 
+def test_annotation_does_not_reach_another_version_of_the_object():
+    text = thing("word: first", "meshlint.dev/ignore: first")
+    assert said(lint(text, thing("word: first"))) == ["first@8 annotation", "first@6"]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_annotation_reaches_findings_about_the_object_elsewhere(monkeypatch, together):
+    """The line that decides may stand in another object."""
+
+    def check(mesh, options):
+        cause, victim = mesh.scope.resources
+        yield Draft(cause.place_at("spec", "word"), "b suffers", resource=victim)
+
+    from meshlint.policy import run
+
+    monkeypatch.setattr(run, "check_of", lambda r: check if r.name == "first" else run._nothing)
+    cause, victim = (
+        thing("word: first"),
+        RELATED.replace("name: b", "name: b\n  annotations: {meshlint.dev/ignore: first}"),
+    )
+    findings = lint(cause + "---\n" + victim) if together else lint(cause, victim)
+    assert said(findings) == ["first@6 annotation"]
+
+
 def test_annotation_of_a_pod_template_works():
     text = dedent(
         """

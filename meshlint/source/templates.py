@@ -85,7 +85,7 @@ def noted(text: str) -> set[tuple[str, str]]:
 
 
 def _has_computed_values(document: Document) -> bool:
-    """ytt computes a value in a comment, so that YAML sees none there."""
+    """Ytt computes a value in a comment, so that YAML sees none there."""
     text = document.file.text
     return document.root is not None and any(
         isinstance(node, Scalar) and not node.text and _YTT_VALUE.match(text, node.end)

@@ -64,6 +64,19 @@ KUBERNETES_KINDS: Final = frozenset(
 )  # fmt: skip
 
 
+#: fields of Kubernetes objects that the API server really asks for; `required` in its OpenAPI only means
+#: that a field is always written out
+_WORKLOAD: Final = ("selector", "template")
+ENFORCED: Final = {
+    "apps.v1.DaemonSetSpec": _WORKLOAD, "apps.v1.DeploymentSpec": _WORKLOAD,
+    "apps.v1.ReplicaSetSpec": ("selector",), "apps.v1.StatefulSetSpec": _WORKLOAD,
+    "batch.v1.CronJobSpec": ("schedule", "jobTemplate"), "batch.v1.JobSpec": ("template",),
+    "core.v1.Container": ("name",), "core.v1.ContainerPort": ("containerPort",), "core.v1.EnvVar": ("name",),
+    "core.v1.ServicePort": ("port",), "core.v1.Volume": ("name",),
+    "core.v1.VolumeMount": ("name", "mountPath"),
+}  # fmt: skip
+
+
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if schemas/ is stale")
@@ -385,15 +398,24 @@ def _collect(
         return
     seen.add(name)
     fresh = _core(bundle[name])
-    known = into.get(_short(name))
-    if known is None:
-        into[_short(name)] = fresh
-    else:
-        for key, value in fresh.get("properties", {}).items():
-            if key not in known.setdefault("properties", {}) and release != first:
-                known["properties"][key] = {**value, "x-since": release}
+    enforced = [field for field in ENFORCED.get(_short(name), ()) if field in fresh.get("required", ())]
+    fresh.pop("required", None)
+    if enforced:
+        fresh["required"] = enforced
+    known = into.get(_short(name), {})
+    _mark_since(fresh.get("properties", {}), known.get("properties", {}), release if known else "")
+    into[_short(name)] = fresh
     for reference in re.findall(r'"#/\$defs/([^"]+)"', json.dumps(bundle[name])):
         _collect(bundle, reference, into, release, first, seen)
+
+
+def _mark_since(fresh: Schema, known: Schema, release: str) -> None:
+    """The newest definition counts, with marks for what came later, and what older releases had."""
+    for name, sub in fresh.items():
+        since = known[name].get("x-since") if name in known else release
+        if since:
+            sub["x-since"] = since
+    fresh |= {name: sub for name, sub in known.items() if name not in fresh}
 
 
 def _core(schema: Any) -> Any:

@@ -54,9 +54,7 @@ def duplicate_list_key(mesh: Mesh, options: Options) -> Iterator[Draft]:
 def field_too_new(mesh: Mesh, options: Options) -> Iterator[Draft]:
     for resource, defect in mesh.schemas.defects().get("field-too-new", ()):
         target = _target(mesh, mesh.schemas.kind(resource.group, resource.kind))
-        yield _draft(
-            resource, defect, help=f"the target is {target}; leave the field out or raise the target"
-        )
+        yield _draft(mesh, resource, defect, help=f"the target is {target}; leave it out or raise the target")
 
 
 def experimental_field(mesh: Mesh, options: Options) -> Iterator[Draft]:
@@ -105,7 +103,7 @@ def _not_served(mesh: Mesh, resource: Resource, kind: Kind) -> Draft:
     say = f"{resource.title}: {target} does not serve {resource.api_version} {kind.kind}"
     confidence = severity = None
     if known is not None and known.channel == "experimental":
-        say = f"{resource.title}: {resource.api_version} is served by the experimental channel only"
+        say = f"{resource.title}: in {target} only the experimental channel serves {resource.api_version}"
         severity, confidence = "warning", "medium"
     elif known is not None and known.since and names:
         say += f"; {known.name} came with {APIS.get(kind.origin, kind.origin)} {known.since}"
@@ -119,24 +117,26 @@ def _not_served(mesh: Mesh, resource: Resource, kind: Kind) -> Draft:
         label=f"served: {', '.join(names)}" if names else "not served",
         help=f"write apiVersion: {group}{names[0]}" if names else "",
         severity=severity,
-        confidence=confidence,
+        confidence="low" if mesh.schemas.is_distant(resource) else confidence,
     )
 
 
 def _target(mesh: Mesh, kind: Kind | None) -> str:
     """How messages call the release that is the target: ``Istio 1.28``."""
     if kind is None or kind.origin not in APIS:
-        return kind.source if kind is not None and kind.source else "the definition"
+        return f"the definition in {kind.source}" if kind is not None else "the cluster"
     release = mesh.schemas.versions.named(kind.origin) or newest(kind.origin)
-    return f"{APIS[kind.origin]} {release}"
+    return f"{APIS[kind.origin]} {release}".strip()
 
 
 def _drafts(mesh: Mesh, kind: str) -> Iterator[Draft]:
     for resource, defect in mesh.schemas.defects().get(kind, ()):
-        yield _draft(resource, defect)
+        yield _draft(mesh, resource, defect)
 
 
-def _draft(resource: Resource, defect: Defect, help: str = "") -> Draft:  # noqa: A002
+def _draft(mesh: Mesh, resource: Resource, defect: Defect, help: str = "") -> Draft:  # noqa: A002
+    """Istioctl's code for what a schema refuses is meant for Istio's own kinds."""
+    kind = mesh.schemas.kind(resource.group, resource.kind)
     steps = steps_to(resource.root, defect.node)
     message = defect.message
     if defect.kind != "unknown-field":
@@ -147,6 +147,8 @@ def _draft(resource: Resource, defect: Defect, help: str = "") -> Draft:  # noqa
         label=defect.label,
         help=defect.help or help,
         severity=defect.severity,
+        confidence="low" if mesh.schemas.is_distant(resource) else None,
+        equivalents=None if kind is not None and kind.origin == "istio" else (),
     )
 
 

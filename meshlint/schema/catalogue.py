@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from meshlint.records import dataclass
 from meshlint.schema.compile import Target, is_newer, numbers
 
 Schema = dict[str, Any]
 
 #: what people call the APIs that have releases
-APIS: Final = {"istio": "Istio", "gateway-api": "Gateway API", "kubernetes": "Kubernetes"}
+APIS: Final = {"istio": "Istio", "gateway-api": "Gateway API", "kubernetes": "Kubernetes", "kyma": "Kyma"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +71,9 @@ class Kind:
     versions: dict[str, Version]
     file: str = ""
     channel: str = ""
-    #: where the user's definition stands
-    source: str = field(default="", compare=False)
+    #: where the user's definition stands, and whether the configuration names it
+    source: str = ""
+    named: bool = False
 
     def served(self, versions: Versions) -> list[Version]:
         """The versions that the target release serves, the preferred one first."""

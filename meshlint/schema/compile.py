@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
+from meshlint.records import dataclass
 from meshlint.schema.defects import Defect, is_unknown, wrong_value
 from meshlint.schema.keywords import (
     Check,

@@ -30,7 +30,7 @@ _READY: Final = re.compile(r"([a-z0-9]+)_(v[0-9a-z]+)\Z")
 _READY_FLAT: Final = re.compile(r"([a-z0-9]+)-([a-z0-9-]+)-(v[0-9][0-9a-z]*)\Z")
 
 
-def definitions_in(root: Node | None, source: str) -> Iterator[Kind]:
+def definitions_in(root: Node | None, source: str, *, named: bool = False) -> Iterator[Kind]:
     """The kind that a CustomResourceDefinition defines."""
     if not isinstance(root, Mapping) or text_of(root.get("kind")) != "CustomResourceDefinition":
         return
@@ -52,7 +52,7 @@ def definitions_in(root: Node | None, source: str) -> Iterator[Kind]:
                 served=text_of(entry.get("served")) != "false",
                 deprecated=text_of(entry.get("deprecated")) == "true",
             )
-    yield Kind(group, kind, "crd", versions, source=source)
+    yield Kind(group, kind, "crd", versions, source=source, named=named)
 
 
 def read(paths: Iterable[Path]) -> tuple[list[Kind], list[str]]:
@@ -72,12 +72,17 @@ def read(paths: Iterable[Path]) -> tuple[list[Kind], list[str]]:
 
 
 def merged(kinds: Iterable[Kind]) -> dict[tuple[str, str], Kind]:
-    """By group and kind. Where two definitions disagree about a version, its shape is unknown."""
+    """By group and kind; those that the configuration names come first and go before the others.
+
+    Where two definitions disagree about a version, its shape is unknown.
+    """
     found: dict[tuple[str, str], Kind] = {}
     for kind in kinds:
         known = found.get((kind.group, kind.kind.lower()))
         if known is None:
             found[kind.group, kind.kind.lower()] = kind
+            continue
+        if known.named and not kind.named:
             continue
         versions = dict(known.versions)
         for name, version in kind.versions.items():
@@ -85,7 +90,7 @@ def merged(kinds: Iterable[Kind]) -> dict[tuple[str, str], Kind]:
             same = other is None or other.schema == version.schema
             versions[name] = version if same else Version(name)
         found[kind.group, kind.kind.lower()] = Kind(
-            known.group, known.kind, "crd", versions, source=known.source
+            known.group, known.kind, "crd", versions, source=known.source, named=known.named and kind.named
         )
     return found
 
@@ -98,7 +103,7 @@ def _read(path: Path) -> Iterator[Kind]:
             yield from _ready(path, data)
             return
     for document in parse(str(path), text).documents:
-        yield from definitions_in(document.root, str(path))
+        yield from definitions_in(document.root, str(path), named=True)
 
 
 def _ready(path: Path, data: Schema) -> Iterator[Kind]:
@@ -111,7 +116,7 @@ def _ready(path: Path, data: Schema) -> Iterator[Kind]:
         group += ".*"
     else:
         return
-    yield Kind(group, kind, "crd", {version: Version(version, _repaired(data))}, source=str(path))
+    yield Kind(group, kind, "crd", {version: Version(version, _repaired(data))}, source=str(path), named=True)
 
 
 def _root(node: Node | None, preserve: bool) -> Schema | None:

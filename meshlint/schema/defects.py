@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Final
 
+from meshlint.records import dataclass
 from meshlint.source.nodes import Mapping, Node, Scalar, Sequence
 from meshlint.source.templates import is_placeholder
 

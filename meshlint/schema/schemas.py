@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from meshlint.schema import crd
 from meshlint.schema.catalogue import Kind, Version, Versions, bundled, schema_file
@@ -21,6 +21,21 @@ if TYPE_CHECKING:
 
 Schema = dict[str, Any]
 Steps = tuple[str | int, ...]
+
+
+_DEFINITION_FOLDERS: Final = frozenset(
+    (
+        "crd",
+        "crds",
+        "crd-base",
+        "definitions",
+        "customresourcedefinitions",
+        "base",
+        "bases",
+        "config",
+        "schemas",
+    )
+)
 
 
 class Schemas:
@@ -70,6 +85,20 @@ class Schemas:
         """Where references of `schema_of` start."""
         kind, schema = self.kind(resource.group, resource.kind), self.schema_of(resource)
         return schema_file(kind.file) if kind is not None and kind.file else schema or {}
+
+    def is_distant(self, resource: Resource) -> bool:
+        """Does the definition of its kind stand in another part of the tree?
+
+        It may belong to another cluster or another release then. Folders that only hold definitions
+        count as the folder above them.
+        """
+        kind = self.kind(resource.group, resource.kind)
+        if kind is None or kind.origin != "crd" or kind.named:
+            return False
+        folder = kind.source.split("/")[:-1]
+        while folder and folder[-1].lower() in _DEFINITION_FOLDERS:
+            folder.pop()
+        return resource.file.path.split("/")[: len(folder)] != folder
 
     def defects(self) -> dict[str, list[tuple[Resource, Defect]]]:
         """Every defect of every resource, by its kind; computed once."""

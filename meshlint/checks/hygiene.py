@@ -65,13 +65,21 @@ def _holder(document: Document, mapping: MappingNode) -> Resource | None:
 
 
 def duplicate_object(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
-    first: dict[tuple[str, ...], Resource] = {}
+    versions: dict[tuple[object, ...], list[Resource]] = {}
     for resource in mesh.scope.resources:
-        if not resource.name or is_placeholder(resource.name) or is_placeholder(resource.namespace):
-            continue
-        identity = (*resource.key, "written" if resource.namespace_written else "")
+        versions.setdefault((resource.key, resource.namespace_written), []).append(resource)
+    for same in versions.values():
+        name, namespace = same[0].name, same[0].namespace
+        if len(same) > 1 and name and not is_placeholder(name) and not is_placeholder(namespace):
+            yield from _duplicates(same)
+
+
+def _duplicates(same: list[Resource]) -> Iterator[Draft]:
+    """Each version that has an earlier one beside it, with the nearest of them."""
+    first: dict[tuple[str, str], Resource] = {}
+    for resource in same:
         seen = [
-            (confidence, where, first.setdefault((*identity, *place), resource))
+            (confidence, where, first.setdefault(place, resource))
             for confidence, where, place in _neighbourhoods(resource)
         ]
         for confidence, where, before in seen:

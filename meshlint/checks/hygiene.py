@@ -98,10 +98,12 @@ def _neighbourhoods(resource: Resource) -> Iterator[tuple[str, str, tuple[str, s
 
 
 def _duplicate(resource: Resource, before: Resource, where: str, confidence: str) -> Draft:
-    happens = "the version that is applied last replaces the other"
+    happens = "if both are applied, the last replaces the other"
+    if confidence == "high":
+        happens = "the version that is applied last replaces the other"
     return Draft(
         resource.place(),
-        f"{resource.title} is defined twice in {where}: {'if both are applied, ' * (confidence == 'low')}{happens}",
+        f"{resource.title} is defined twice in {where}: {happens}",
         label="defined again",
         help="keep one, or give one of them another name or namespace",
         related=(("first defined here", before.place()),),

@@ -7,7 +7,6 @@ GEP-2257. Kyma counts whole seconds. Lengths are integers of nanoseconds.
 from __future__ import annotations
 
 import re
-from fractions import Fraction
 from typing import Final
 
 from meshlint.records import dataclass
@@ -96,18 +95,21 @@ def go_duration(text: str) -> int | None:
     body = text[1:] if text[:1] in ("+", "-") else text
     if body == "0":
         return 0
-    total = Fraction(0)
+    total = 0
     at = 0
     while at < len(body):
         part = _PART.match(body, at)
         if part is None:
             return None
         number, unit = part.groups()
-        total += int(Fraction(number.removesuffix(".")) * _UNITS[unit])
+        whole, _, rest = number.partition(".")
+        length = _UNITS[unit]
+        whole, rest = whole.lstrip("0")[:40], rest[:40]  # int() refuses thousands of digits
+        total += int(whole or 0) * length + int(rest or 0) * length // 10 ** len(rest)
         at = part.end()
     if not body or total > _LONGEST:
         return None
-    return -int(total) if text[0] == "-" else int(total)
+    return -total if text[0] == "-" else total
 
 
 def spell(nanoseconds: int) -> str:

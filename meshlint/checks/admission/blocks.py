@@ -15,6 +15,7 @@ from meshlint.resources import Place, Resource
 from meshlint.source.nodes import Mapping, Node, Scalar, Sequence, int_of
 from meshlint.source.templates import is_placeholder
 
+REFUSED = ("IST0106",)
 WARNED = ("IST0133",)
 
 
@@ -111,7 +112,13 @@ def judged(node: Node | None) -> str | None:
 
 def refused(place: Place, says: str, label: str, advice: str) -> Draft:
     """Istio refuses the object; `says` goes on after its title."""
-    return Draft(place, f"{place.resource.title} {says}; Istio refuses it", label=label, help=advice)
+    return Draft(
+        place,
+        f"{place.resource.title} {says}; Istio refuses it",
+        label=label,
+        help=advice,
+        equivalents=REFUSED,
+    )
 
 
 def warned(place: Place, says: str, label: str, advice: str) -> Draft:

@@ -193,8 +193,8 @@ def value(mesh: Mesh, options: Options) -> Iterator[Draft]:
         for node, name in _types(written.node):
             yield refused(
                 Place(written.resource, node),
-                f"configures a filter by {name}, a message of Envoy's API version 2, which proxies have not "
-                "known since Istio 1.7",
+                f"configures a filter by {name}, a message of Envoy's API version 2, which proxies no longer "
+                "know",
                 "of a removed API",
                 "use the message of version 3, with its own field names",
             )

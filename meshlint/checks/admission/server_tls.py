@@ -132,12 +132,12 @@ def versions(tls: Block, whose: str) -> Iterator[Draft]:
     """Row 20."""
     version = tls.text("minProtocolVersion")
     if version in ("TLSV1_0", "TLSV1_1") and tls.lacks("cipherSuites"):
-        yield Draft(
+        yield warned(
             tls.place("minProtocolVersion"),
-            f"{tls.resource.title} lets {whose} speak {version} and names no cipherSuites; the ciphers that "
-            "the proxy offers by default do not fit versions below 1.2",
-            label="older than TLS 1.2",
-            help="require TLSV1_2, or list cipherSuites that the old version knows",
+            f"lets {whose} speak {version} and names no cipherSuites; the ciphers that the proxy offers by "
+            "default do not fit versions below 1.2",
+            "older than TLS 1.2",
+            "require TLSV1_2, or list cipherSuites that the old version knows",
         )
 
 

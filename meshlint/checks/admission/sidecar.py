@@ -167,8 +167,7 @@ def ingress_tls(mesh: Mesh, options: Options) -> Iterator[Draft]:
         whose = _name(listener)
         if server_tls.mode_of(tls) != "ISTIO_MUTUAL":
             yield from server_tls.certificates(tls, whose)
-        for draft in server_tls.versions(tls, whose):
-            yield warned(draft.place, draft.message.partition(" ")[2], draft.label, draft.help)
+        yield from server_tls.versions(tls, whose)
         yield from server_tls.ciphers(tls, whose)
 
 

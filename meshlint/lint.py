@@ -7,8 +7,9 @@ editors call the same functions.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from meshlint.config import Config, check_names
 from meshlint.findings import Draft, Finding, Location, Report, RunError, Skipped, resolve
@@ -20,9 +21,12 @@ from meshlint.policy.run import run
 from meshlint.policy.select import Selection
 from meshlint.records import dataclass
 from meshlint.resources import resources_in
-from meshlint.source.files import SourceFile
-from meshlint.source.load import Loaded, load
+from meshlint.source.decode import DecodeError, decode
+from meshlint.source.load import Inputs, Loaded, parse_all, read
 from meshlint.suppress import Suppressor
+
+if TYPE_CHECKING:
+    from meshlint.cache import Cache
 
 #: called with what is being done and how far it is: (step, done, total)
 Progress = Callable[[str, int, int], None]
@@ -30,16 +34,10 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(slots=True)
 class Linted:
-    """The report, and what it was made of."""
+    """The report, and `source`: the text of an input by its path, for reports that show it."""
 
     report: Report
-    mesh: Mesh
-    files: dict[str, SourceFile] = field(default_factory=dict)
-
-    def source(self, path: str) -> str | None:
-        """The text of an input, for reports that show it."""
-        file = self.files.get(path)
-        return file.text if file is not None else None
+    source: Callable[[str], str | None]
 
 
 def lint(
@@ -50,17 +48,49 @@ def lint(
     stdin: bytes | None = None,
     report_only: Iterable[str] | None = None,
     progress: Progress | None = None,
+    cache: Cache | None = None,
 ) -> Linted:
     """Lint files, folders, globs and `-`; `rules` are those of `rules_of`, where they are known already.
 
-    Raises RuleError and ConfigError when a rule file or the configuration cannot be used.
+    With a `cache` the report of an earlier run over the same bytes is taken. Raises RuleError and
+    ConfigError when a rule file or the configuration cannot be used.
     """
     config = config or Config()
     rules = rules if rules is not None else rules_of(config)
+    only = None if report_only is None else tuple(report_only)
     if progress:
         progress("reading", 0, 1)
-    loaded = load(inputs, stdin=stdin, exclude=config.exclude, root=config.root)
-    return lint_loaded(loaded, config, rules, report_only=report_only, progress=progress)
+    found = read(inputs, stdin=stdin, exclude=config.exclude, root=config.root)
+    key = _cache_key(found, config, only) if cache is not None else ""
+    known = cache.get(key) if cache is not None else None
+    if known is not None:
+        return Linted(known, _Texts(found))
+    linted = lint_loaded(parse_all(found), config, rules, report_only=only, progress=progress)
+    if cache is not None:
+        cache.put(key, linted.report)
+    return linted
+
+
+def _cache_key(found: Inputs, config: Config, only: tuple[str, ...] | None) -> str:
+    from meshlint.cache import key_of
+
+    patterns = (*config.rule_files, *config.crds)
+    others = [path for pattern in patterns for path in _matches(config, pattern)]
+    return key_of(found.digest, others, config, only)
+
+
+class _Texts:
+    """Texts of inputs that were read and not parsed."""
+
+    def __init__(self, found: Inputs) -> None:
+        self._data = {file.path: file.data for file in found.files}
+
+    def __call__(self, path: str) -> str | None:
+        data = self._data.get(path)
+        try:
+            return decode(data)[0] if data is not None else None
+        except DecodeError:
+            return None
 
 
 def lint_loaded(
@@ -96,7 +126,8 @@ def lint_loaded(
         resources=len(mesh.scope.resources),
         rules={rule.name: rule.info for rule in selection.rules},
     )
-    return Linted(report, mesh, {file.path: file for file in loaded.files})
+    texts = {file.path: file.text for file in loaded.files}
+    return Linted(report, texts.get)
 
 
 def mesh_of(loaded: Loaded, config: Config) -> Mesh:

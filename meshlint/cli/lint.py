@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import click
 
+from meshlint.cache import user_cache
 from meshlint.cli.main import COMMANDS, SETTINGS
 from meshlint.cli.options import (
     checked_names,
@@ -47,6 +48,7 @@ CLEAN, FINDINGS, BROKEN = 0, 1, 2
 @click.option("--show-suppressed", is_flag=True, help="List suppressed findings and who accepted them.")
 @click.option("--statistics", is_flag=True, help="Count findings per rule.")
 @click.option("--quiet", "-q", is_flag=True, help="Nothing but findings and errors.")
+@click.option("--no-cache", is_flag=True, help="Do not use or keep reports of unchanged inputs.")
 @click.option("--allow-empty", is_flag=True, help="Finding no manifest is fine.")
 @color_option
 @scope_options
@@ -98,8 +100,11 @@ def _lint(
     inputs = roots(config) if options["report_only"] or not paths else paths
     only = [shown(path) for path in paths] if options["report_only"] else None
     stdin = sys.stdin.buffer.read() if "-" in inputs else None
+    cache = None if options["no_cache"] else user_cache()
     with _progress(options["quiet"]) as progress:
-        return lint(inputs, config, rules=rules, stdin=stdin, report_only=only, progress=progress)
+        return lint(
+            inputs, config, rules=rules, stdin=stdin, report_only=only, progress=progress, cache=cache
+        )
 
 
 def _progress(quiet: bool) -> Any:

@@ -114,7 +114,10 @@ class Bench:
         small.write_text(SMALL)
         runs = max(self.runs, 7)
         nothing, version, lint = self._in_turns(
-            runs, self.code("pass"), self.meshlint("--version"), self.meshlint(str(small))
+            runs,
+            self.code("pass"),
+            self.meshlint("--version"),
+            self.meshlint("lint", "--no-cache", str(small)),
         )
         base, first, second = (
             median(sample.cpu for sample in samples) for samples in (nothing, version, lint)
@@ -144,9 +147,7 @@ class Bench:
             floors, colds = self._in_turns(
                 self.runs,
                 self.code(FLOOR, str(tree)),
-                self.meshlint("lint", "--no-cache", str(tree))
-                if self._has_cache()
-                else self.meshlint("lint", str(tree)),
+                self.meshlint("lint", "--no-cache", str(tree)),
             )
             floor = median(float(sample.output.split()[0]) for sample in floors)
             data = int(floors[0].output.split()[1])
@@ -187,9 +188,6 @@ class Bench:
             elif size >= 10_000 or len(sizes) == 1:
                 first = (cold / floor, memory / data)
         return rows
-
-    def _has_cache(self) -> bool:
-        return "--no-cache" in self.meshlint("lint", "--help")().output
 
     def _tree(self, target: Path, size: int) -> None:
         command = [sys.executable, "-m", "benchmarks.tree", str(self.corpus), str(target), str(size)]

@@ -26,6 +26,7 @@ FAMILIES = {
     "traffic": "Routing and gateways",
     "observability": "Observability",
     "versions": "Versions and deprecations",
+    "validity": "What a cluster refuses, drops or warns about",
     "hygiene": "Hygiene",
 }
 

@@ -214,13 +214,13 @@ def _without_timeout(route: Route, retry: Fact[Retry]) -> Draft:
     field = "timeouts.request" if route.api == "HTTPRoute" else "timeout"
     root = route.root
     related = (("delegated here without a timeout", root.place("delegate", part="key")),) if root else ()
-    effect = "so a hanging upstream holds the caller for as long as it likes"
+    effect = "a hanging upstream holds its callers for as long as it likes"
     if retry.known and retry.value.attempts and retry.value.per_try:
         tries, each = retry.value.attempts + 1, retry.value.per_try
         effect = f"only each try is limited, so a request can take {spell(tries * each)} in {tries} tries"
     return Draft(
         route.place(key, part="key"),
-        f"{route.title} sends requests for {_hosts(route)} on without a timeout, {effect}",
+        f"{route.title} sets no timeout on requests for {_hosts(route)}: {effect}",
         label="no timeout on this rule",
         help=f"set {field} on the rule to the longest time that callers should wait",
         related=related,

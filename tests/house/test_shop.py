@@ -21,6 +21,7 @@ EXPECTED = {
     ("mtls-disabled", "payments/policies.yaml", 22),
     ("authz-identity-needs-mtls", "payments/policies.yaml", 37),
     ("mtls-dr-mutual-vs-disable", "payments/traffic.yaml", 10),
+    ("outlier-deprecated", "payments/traffic.yaml", 12),
     ("retry-unsafe-method", "payments/traffic.yaml", 31),
     ("injection-label-on-wrong-object", "reports/nightly.yaml", 8),
 }

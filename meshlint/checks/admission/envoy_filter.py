@@ -32,6 +32,31 @@ _MANAGERS: Final = ("envoy.filters.network.http_connection_manager", "envoy.http
 _FILTERS: Final = frozenset({"HTTP_FILTER", "NETWORK_FILTER", "LISTENER_FILTER"})
 _ADDING: Final = frozenset({"ADD", "INSERT_BEFORE", "INSERT_AFTER", "INSERT_FIRST", "REPLACE"})
 _CONFIGURED: Final = ("typed_config", "typedConfig", "config_discovery", "configDiscovery")
+_HTTP: Final = "envoy.filters.http."
+#: names of filters before Istio 1.19 -> names now
+_RENAMED: Final = {
+    **{
+        f"envoy.{name}": _HTTP + name
+        for name in (
+            "buffer", "cors", "csrf", "fault", "grpc_http1_bridge", "grpc_json_transcoder", "grpc_web",
+            "gzip", "health_check", "ip_tagging", "lua", "router", "squash",
+        )
+    },
+    "envoy.http_dynamo_filter": "envoy.filters.http.dynamo",
+    "envoy.rate_limit": "envoy.filters.http.ratelimit",
+    "envoy.ext_authz": "envoy.filters.http.ext_authz or envoy.filters.network.ext_authz",
+    **{
+        f"envoy.listener.{name}": f"envoy.filters.listener.{name}"
+        for name in ("http_inspector", "original_dst", "original_src", "proxy_protocol", "tls_inspector")
+    },
+    **{
+        f"envoy.{name}": f"envoy.filters.network.{name}"
+        for name in (
+            "client_ssl_auth", "http_connection_manager", "mongo_proxy", "ratelimit", "redis_proxy",
+            "tcp_proxy",
+        )
+    },
+}  # fmt: skip
 _OLD_VERSIONS: Final = frozenset({"v2", "v2alpha"})
 
 
@@ -181,6 +206,36 @@ def _sub_filter(block: Block, apply_to: str) -> Iterator[Draft]:
             "matches by a subFilter without a name",
             "name is missing",
             "name the HTTP filter, such as envoy.filters.http.router",
+        )
+
+
+def deprecated_name(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    for config in _patches(mesh):
+        match = config.block("match")
+        listener = match.block("listener") if match else None
+        chain = listener.block("filterChain") if listener else None
+        outer = chain.block("filter") if chain else None
+        inner = outer.block("subFilter") if outer else None
+        for block, key in ((listener, "listenerFilter"), (outer, "name"), (inner, "name")):
+            old = block.text(key) if block else None
+            if block and old in _RENAMED:
+                yield Draft(
+                    block.place(key),
+                    f"{block.resource.title} matches the filter {old}, a name that no filter has any "
+                    "more; the patch is never applied",
+                    label="matches nothing",
+                    help=f"write {_RENAMED[old or '']}",
+                )
+
+
+def present(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    for resource in mesh.scope.of(ISTIO_NETWORKING, "EnvoyFilter"):
+        yield Draft(
+            resource.place(),
+            f"policy: {resource.title} patches what istiod generates, and that may look different after "
+            "an upgrade",
+            label="depends on internals",
+            help="use an API of Istio where there is one; else test the patch with each release",
         )
 
 

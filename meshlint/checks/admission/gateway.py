@@ -252,11 +252,11 @@ def tls_inert(mesh: Mesh, options: Options) -> Iterator[Draft]:
             )
     for server in _servers(mesh):
         block, protocol = server.block("tls"), _protocol(server)
-        if block and protocol is not None and protocol not in HTTP and block.true("httpsRedirect"):
+        if block and protocol in TLS and block.true("httpsRedirect"):
             yield Draft(
                 block.place("httpsRedirect"),
                 f"{block.resource.title} redirects to HTTPS on {_name(server)}, whose protocol is "
-                f"{protocol.upper()}; only plain HTTP can be redirected",
+                f"{(protocol or '').upper()}; only plain HTTP can be redirected",
                 label="only for HTTP",
                 help="set it on the server of the plain HTTP port",
             )

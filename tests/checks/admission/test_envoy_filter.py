@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.checks.admission.support import Row, check_row, findings, params, uncovered
+from tests.checks.admission.support import Row, check_row, findings, params, rule_named, uncovered
 
 KIND = "EnvoyFilter"
 COUNT = 24
@@ -130,6 +130,13 @@ ROWS = [
         filtered("HTTP_FILTER", f"name: {MANAGER}, subFilter: {{name: a}}"),
     ),
     Row(
+        18,
+        "envoyfilter-deprecated-name",
+        f"{FILTER}/subFilter/name",
+        filtered("HTTP_FILTER", f"name: {MANAGER}, subFilter: {{name: envoy.router}}"),
+        filtered("HTTP_FILTER", f"name: {MANAGER}, subFilter: {{name: envoy.filters.http.router}}"),
+    ),
+    Row(
         19,
         "ef-match",
         f"{PATCH}/match/listener",
@@ -161,11 +168,11 @@ ROWS = [
     ),
 ]
 NOT_DONE = {
-    1: "no finding for each EnvoyFilter as such by default; a rule of the strict profile's kind",
-    18: "names of filters are compared by the rules about versions",
     22: "unknown fields of Envoy's messages: takes their descriptors",
     23: "messages of a frozen version other than 2: takes their descriptors",
 }
+#: rows without a good document: the finding is there for every object
+ALWAYS = {1: "envoyfilter-present"}
 PARTLY = {21: "only messages of API version 2 are told; the rest takes the descriptors of Envoy's messages"}
 
 
@@ -175,7 +182,7 @@ def test_row(row: Row) -> None:
 
 
 def test_every_row_is_accounted_for() -> None:
-    assert uncovered(COUNT, ROWS, NOT_DONE) == set()
+    assert uncovered(COUNT, ROWS, NOT_DONE, ALWAYS) == set()
     assert PARTLY.keys() <= {row.number for row in ROWS}
 
 
@@ -208,3 +215,15 @@ def test_old_messages_are_found_anywhere_in_a_value() -> None:
     text = added(f"{{name: a, typed_config: {{'@type': {V3}, list: [{{x: {{'@type': {V2}}}}}]}}}}")
     (found,) = findings(KIND, "ef-value", text)
     assert found.location.path == f"{PATCH}/patch/value/typed_config/list/0/x/@type"
+
+
+def test_every_envoy_filter_is_named_by_the_strict_profile() -> None:
+    (found,) = findings(KIND, ALWAYS[1], SELECTED)
+    assert (found.location.path, found.severity) == ("/metadata/name", "info")
+    assert rule_named(ALWAYS[1]).info.profile == "strict"
+
+
+def test_names_of_listener_filters() -> None:
+    text = matched("LISTENER_FILTER", "listener: {listenerFilter: envoy.listener.tls_inspector}")
+    (found,) = findings(KIND, "envoyfilter-deprecated-name", text)
+    assert found.help == "write envoy.filters.listener.tls_inspector"

@@ -22,7 +22,7 @@ from meshlint.policy.select import Selection
 from meshlint.records import dataclass
 from meshlint.resources import resources_in
 from meshlint.source.decode import DecodeError, decode
-from meshlint.source.load import Inputs, Loaded, parse_all, read
+from meshlint.source.load import Inputs, Loaded, parse_all, read, without_garbage_collection
 from meshlint.suppress import Suppressor
 
 if TYPE_CHECKING:
@@ -65,9 +65,10 @@ def lint(
     known = cache.get(key) if cache is not None else None
     if known is not None:
         return Linted(known, _Texts(found))
-    linted = lint_loaded(parse_all(found), config, rules, report_only=only, progress=progress)
-    if cache is not None:
-        cache.put(key, linted.report)
+    with without_garbage_collection():
+        linted = lint_loaded(parse_all(found), config, rules, report_only=only, progress=progress)
+        if cache is not None:
+            cache.put(key, linted.report)
     return linted
 
 

@@ -166,15 +166,16 @@ def _absence(mesh: Mesh, namespace: str) -> str | None:
 
 def http_attr_on_tcp(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
     """A rule with HTTP fields on a TCP port: ALLOW never matches there, DENY denies everything."""
-    opaque = {id(w): ports for w in mesh.workloads.all if (ports := _opaque_ports(mesh, w))}
-    if not opaque:
-        return
+    known: dict[Workload, dict[int, Place]] = {}
     for policy in mesh.authz.policies:
         if policy.action not in (Action.ALLOW, Action.DENY) or not policy.enforced:
             continue
         rules = [r for r in policy.rules if any(p.http_only for p in r.predicates)]
         workloads = mesh.authz.attachments.workloads_of(policy.resource) if rules else []
-        places = [(w, port, at) for w in workloads for port, at in opaque.get(id(w), {}).items()]
+        for workload in workloads:
+            if workload not in known:
+                known[workload] = _opaque_ports(mesh, workload)
+        places = [(w, port, at) for w in workloads for port, at in known[w].items()]
         for rule in rules if places else ():
             drafts = (d for w, port, at in places if (d := _on_tcp(mesh, policy, rule, w, port, at)))
             draft = next(drafts, None)

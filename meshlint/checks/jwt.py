@@ -32,7 +32,7 @@ def missing(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
     issuers = {host_of(rule.issuer) for a in mesh.authn.all for rule in a.rules} - {""}
     groups: dict[tuple[int, str], list[Exposure]] = {}
     for exposure in mesh.exposures.all:
-        if exposure.http and not issuers.intersection(exposure.hosts):
+        if exposure.http and not issuers.intersection(exposure.hosts) and _tells(mesh, exposure):
             groups.setdefault((id(exposure.resource), exposure.target), []).append(exposure)
     for exposures in groups.values():
         asked = [(e, c) for e in exposures for c in mesh.jwt.coverage(e) if not public(c.probe.path)]
@@ -45,6 +45,16 @@ def missing(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
                 id(e.place.node): e.place for _, e, _ in rated if e.place.node is not exposure.place.node
             }
             yield _missing(mesh, exposure, covered, confidence, part, list(others.values()))
+
+
+def _tells(mesh: Mesh, exposure: Exposure) -> bool:
+    """Does the input hold anything by which a token could be missed here? If not, why look."""
+    if exposure.api_rule is not None or mesh.authn.all or mesh.jwt.evidence() is Evidence.CLOSED:
+        return True
+    workload = exposure.workload
+    if workload is None:
+        return False
+    return not mesh.settings.remainder or mesh.jwt.evidence(workload.namespace) is Evidence.CLOSED
 
 
 def _missing(

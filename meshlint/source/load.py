@@ -94,7 +94,7 @@ def read(
 ) -> Inputs:
     """The first half of `load`: find and read, in the order of the inputs, without parsing."""
     found = Inputs()
-    with _without_garbage_collection():
+    with without_garbage_collection():
         if "-" in inputs:
             found.files.append(Input(STDIN, stdin or b"", named=True, chart=False))
         discovery = discover(inputs, exclude=exclude, root=root)
@@ -108,7 +108,7 @@ def read(
 def parse_all(inputs: Inputs) -> Loaded:
     """The second half of `load`."""
     loaded = Loaded(errors=list(inputs.errors))
-    with _without_garbage_collection():
+    with without_garbage_collection():
         for file in inputs.files:
             _parse(loaded, file)
         _finish(loaded)
@@ -148,7 +148,7 @@ def _finish(loaded: Loaded) -> None:
 
 
 @contextmanager
-def _without_garbage_collection() -> Iterator[None]:
+def without_garbage_collection() -> Iterator[None]:
     """Trees of nodes have no cycles worth collecting, and looking for them costs a third of the time."""
     enabled = gc.isenabled()
     gc.disable()

@@ -47,7 +47,8 @@ def environment(**variables: str) -> dict[str, str]:
         "GIT_AUTHOR_NAME": "Test", "GIT_AUTHOR_EMAIL": "test@example.com",
         "GIT_COMMITTER_NAME": "Test", "GIT_COMMITTER_EMAIL": "test@example.com",
     }  # fmt: skip
-    return kept | identity | {"PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"} | variables
+    path = f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"
+    return kept | identity | {"PATH": path, "MESHLINT_CACHE_DIR": ""} | variables
 
 
 def run(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 ISTIO_NETWORKING = "networking.istio.io"
 ISTIO_SECURITY = "security.istio.io"
 ISTIO_TELEMETRY = "telemetry.istio.io"
+ISTIO_EXTENSIONS = "extensions.istio.io"
 GATEWAY_API = "gateway.networking.k8s.io"
 KYMA_GATEWAY = "gateway.kyma-project.io"
 

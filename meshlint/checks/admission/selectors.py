@@ -11,7 +11,7 @@ from typing import Any, Final
 from meshlint.checks.admission.blocks import Block, refused, spec
 from meshlint.findings import Draft
 from meshlint.mesh.mesh import Mesh
-from meshlint.mesh.scope import ISTIO_NETWORKING
+from meshlint.mesh.scope import ISTIO_EXTENSIONS, ISTIO_NETWORKING, ISTIO_SECURITY, ISTIO_TELEMETRY
 from meshlint.source.nodes import Mapping as YamlMapping
 from meshlint.source.nodes import Scalar
 from meshlint.source.templates import is_placeholder
@@ -23,7 +23,14 @@ _SELECTORS: Final = (
     (ISTIO_NETWORKING, "DestinationRule", "workloadSelector", "matchLabels"),
     (ISTIO_NETWORKING, "EnvoyFilter", "workloadSelector", "labels"),
     (ISTIO_NETWORKING, "ProxyConfig", "selector", "matchLabels"),
+    (ISTIO_NETWORKING, "ServiceEntry", "workloadSelector", "labels"),
     (ISTIO_NETWORKING, "Sidecar", "workloadSelector", "labels"),
+    (ISTIO_SECURITY, "AuthorizationPolicy", "selector", "matchLabels"),
+    (ISTIO_SECURITY, "PeerAuthentication", "selector", "matchLabels"),
+    (ISTIO_SECURITY, "RequestAuthentication", "selector", "matchLabels"),
+    (ISTIO_TELEMETRY, "Telemetry", "selector", "matchLabels"),
+    (ISTIO_EXTENSIONS, "TrafficExtension", "selector", "matchLabels"),
+    (ISTIO_EXTENSIONS, "WasmPlugin", "selector", "matchLabels"),
 )
 
 

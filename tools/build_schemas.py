@@ -122,7 +122,7 @@ def files(folder: Path) -> Iterator[tuple[str, str]]:
         kind = identity.partition("/")[2]
         if entry["origin"] == "istio":
             _apply_rules(kind, schema, rules)
-        _mark_deprecated(schema, deprecated.get(identity, {}))
+        _mark_deprecated(schema, deprecated.get(identity, {}), rules["homes"])
         index[identity] = entry
         yield entry["file"], _dump(_whole(identity, schema))
     for name, schema in _read(folder / "mesh-config.json").items():
@@ -323,17 +323,18 @@ def _at(schema: Schema, steps: list[str]) -> Iterator[Schema]:
         yield from _at(node, steps[1:])
 
 
-def _mark_deprecated(schema: Schema, marks: dict[str, Any]) -> None:
-    for path, mark in marks.items():
-        path, _, value = path.partition("=")
-        nodes = list(_at(schema, path.split(".")))
-        if not nodes:
-            raise SystemExit(f"deprecated.json: there is no {path}")
-        for node in nodes:
-            if value:
-                node.setdefault("x-enum-deprecated", {})[value] = mark
-            else:
-                node["x-deprecated"] = mark
+def _mark_deprecated(schema: Schema, marks: dict[str, Any], homes: dict[str, list[str]]) -> None:
+    for written, mark in marks.items():
+        path, _, value = written.partition("=")
+        for place in _alternatives(path, homes):
+            nodes = list(_at(schema, place.split(".")))
+            if not nodes:
+                raise SystemExit(f"deprecated.json: there is no {place}")
+            for node in nodes:
+                if value:
+                    node.setdefault("x-enum-deprecated", {})[value] = mark
+                else:
+                    node["x-deprecated"] = mark
 
 
 # Kubernetes

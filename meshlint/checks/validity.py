@@ -61,6 +61,10 @@ def experimental_field(mesh: Mesh, options: Options) -> Iterator[Draft]:
     return _drafts(mesh, "experimental-field")
 
 
+def deprecated_field(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    return _drafts(mesh, "deprecated-field")
+
+
 def api_version_not_served(mesh: Mesh, options: Options) -> Iterator[Draft]:
     """A version that no API server of the target release answers for."""
     schemas = mesh.schemas

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from meshlint.findings import Draft
@@ -37,7 +37,7 @@ def missing(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
     for exposures in groups.values():
         asked = [(e, c) for e in exposures for c in mesh.jwt.coverage(e) if not public(c.probe.path)]
         opened = [(e, c) for e, c in asked if c.requirement.is_(Requirement.NOT_REQUIRED)]
-        rated = [(c, e, r) for e, c in opened if (r := _confidence(mesh, e, c)) is not None]
+        rated = list(_rated(mesh, opened))
         if rated:
             covered, exposure, confidence = min(rated, key=lambda r: _RANKS.index(r[2]))
             part = "" if len(opened) == len(asked) else f" on {_shown(covered)}"
@@ -45,6 +45,20 @@ def missing(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
                 id(e.place.node): e.place for _, e, _ in rated if e.place.node is not exposure.place.node
             }
             yield _missing(mesh, exposure, covered, confidence, part, list(others.values()))
+
+
+def _rated(
+    mesh: Mesh, opened: Iterable[tuple[Exposure, Covered]]
+) -> Iterator[tuple[Covered, Exposure, str]]:
+    """With the confidence, where there is any; requests with the same answer share it."""
+    known: dict[tuple[int, int], str | None] = {}
+    for exposure, covered in opened:
+        key = (id(exposure), id(covered.requirement))
+        if key not in known:
+            known[key] = _confidence(mesh, exposure, covered)
+        confidence = known[key]
+        if confidence is not None:
+            yield covered, exposure, confidence
 
 
 def _tells(mesh: Mesh, exposure: Exposure) -> bool:

@@ -23,6 +23,7 @@ from meshlint.source.nodes import Mapping, Scalar, mappings, text_of
 
 if TYPE_CHECKING:
     from meshlint.mesh.exposure import Entry, Exposure, Match, Rewrite
+    from meshlint.mesh.jwt import Gate
     from meshlint.mesh.mesh import Mesh
     from meshlint.mesh.workloads import Workload
 
@@ -85,13 +86,16 @@ class _Coverage:
 
     def all(self) -> Iterator[Covered]:
         entries: list[Entry | None] = [*self.exposure.entries] or [None]
-        for probe in self._probes():
-            for entry in entries:
-                yield self._judge(probe, entry)
-
-    def _probes(self) -> Iterator[Probe]:
         proxies = [e.proxy for e in self.exposure.entries] + [p for p, _ in self.inner]
         gates = [gate for proxy in proxies for gate in self.mesh.jwt.gates(proxy)]
+        tried = list(self._probes(gates))
+        if any(gate.policies or gate.unsure for gate in gates):
+            yield from (self._judge(probe, entry) for probe in tried for entry in entries)
+        elif tried:  # nobody looks at the request, so one answer is that of all
+            answers = [self._judge(tried[0], entry) for entry in entries]
+            yield from (replace(answer, probe=probe) for probe in tried for answer in answers)
+
+    def _probes(self, gates: list[Gate]) -> Iterator[Probe]:
         closed = any(gate.closed for gate in gates)
         policies = [] if closed else [policy for gate in gates for policy in gate.anonymous]
         yield from islice(probes(self.exposure, policies), LIMIT)

@@ -7,20 +7,23 @@ of another type neither (the schema says that).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from functools import wraps
+from typing import NamedTuple, TypeVar
+from weakref import WeakKeyDictionary
 
 from meshlint.findings import Draft
+from meshlint.mesh.mesh import Mesh
 from meshlint.resources import Place, Resource
 from meshlint.source.nodes import Mapping, Node, Scalar, Sequence, int_of
 from meshlint.source.templates import is_placeholder
 
+T = TypeVar("T")
 REFUSED = ("IST0106",)
 WARNED = ("IST0133",)
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(NamedTuple):
     """`key` is the key under which the mapping stands; None for the item of a list."""
 
     resource: Resource
@@ -96,6 +99,20 @@ class Block:
             return Place(self.resource, self.key)
         items = self.node.items
         return Place(self.resource, items[0][0] if items else self.node)
+
+
+def once(walk: Callable[[Mesh], T]) -> Callable[[Mesh], T]:
+    """Walk each mesh only once: many rules look at the same blocks."""
+    known: WeakKeyDictionary[Mesh, T] = WeakKeyDictionary()
+
+    @wraps(walk)
+    def remembered(mesh: Mesh) -> T:
+        found = known.get(mesh)
+        if found is None:
+            found = known[mesh] = walk(mesh)
+        return found
+
+    return remembered
 
 
 def spec(resource: Resource) -> Block | None:

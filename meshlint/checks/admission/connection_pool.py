@@ -11,14 +11,13 @@ from typing import Final
 from meshlint.checks.admission.blocks import Block, refused
 from meshlint.findings import Draft
 
-_COUNTS: Final = (
-    ("tcp", "maxConnections"),
-    ("http", "http1MaxPendingRequests"),
-    ("http", "http2MaxRequests"),
-    ("http", "maxRequestsPerConnection"),
-    ("http", "maxRetries"),
-    ("http", "maxConcurrentStreams"),
-)
+_COUNTS: Final = {
+    "tcp": ("maxConnections",),
+    "http": (
+        "http1MaxPendingRequests", "http2MaxRequests", "maxRequestsPerConnection", "maxRetries",
+        "maxConcurrentStreams",
+    ),
+}  # fmt: skip
 #: 0 says "unlimited" there, and that is what it does
 _ZERO_IS_MEANT: Final = "maxRequestsPerConnection"
 
@@ -36,10 +35,8 @@ def empty(pool: Block, whose: str = "") -> Iterator[Draft]:
 
 def settings(pool: Block, whose: str = "") -> Iterator[Draft]:
     """Rows 11 to 15, 17 to 20 (18 and 19: what is missing)."""
-    for part, name in _COUNTS:
-        block = pool.block(part)
-        number = block.number(name) if block else None
-        if block and number is not None and number < 0:
+    for block, name, number in _counts(pool):
+        if number < 0:
             yield refused(
                 block.place(name),
                 f"sets {name}{whose} to {number}",
@@ -73,9 +70,8 @@ def _http(http: Block, whose: str) -> Iterator[Draft]:
 
 def zeros(pool: Block, whose: str = "") -> Iterator[Draft]:
     """Limits of 0, which are no limits."""
-    for part, name in _COUNTS:
-        block = pool.block(part)
-        if block and name != _ZERO_IS_MEANT and block.number(name) == 0:
+    for block, name, number in _counts(pool):
+        if number == 0 and name != _ZERO_IS_MEANT:
             yield Draft(
                 block.place(name),
                 f"{block.resource.title} sets {name}{whose} to 0, which is the same as leaving it out: "
@@ -83,3 +79,12 @@ def zeros(pool: Block, whose: str = "") -> Iterator[Draft]:
                 label="no limit",
                 help="write 1 for the smallest limit, or leave it out",
             )
+
+
+def _counts(pool: Block) -> Iterator[tuple[Block, str, int]]:
+    for part, names in _COUNTS.items():
+        block = pool.block(part)
+        for name in names if block else ():
+            number = block.number(name) if block else None
+            if block and number is not None:
+                yield block, name, number

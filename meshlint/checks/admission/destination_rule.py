@@ -6,12 +6,13 @@ them alike, but shows warnings of the first alone; here they are shown wherever 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from meshlint.checks.admission import connection_pool, locality
-from meshlint.checks.admission.blocks import Block, judged, refused, spec, warned
+from meshlint.checks.admission.blocks import Block, judged, once, refused, spec, warned
 from meshlint.checks.admission.grammar import (
     domain_problem,
     ip_problem,
@@ -49,7 +50,9 @@ class _Policy:
     port: bool = False
 
 
-def _policies(mesh: Mesh) -> Iterator[_Policy]:
+@once
+def _policies(mesh: Mesh) -> list[_Policy]:
+    found: list[_Policy] = []
     for resource in mesh.scope.of(ISTIO_NETWORKING, "DestinationRule"):
         block = spec(resource)
         if block is None:
@@ -57,11 +60,12 @@ def _policies(mesh: Mesh) -> Iterator[_Policy]:
         top = block.block("trafficPolicy")
         policy = _Policy(top, "") if top else None
         if policy:
-            yield from _with_ports(policy)
+            found.extend(_with_ports(policy))
         for subset in block.blocks("subsets"):
             own = subset.block("trafficPolicy")
             if own:
-                yield from _with_ports(_Policy(own, f" of subset {subset.text('name') or '?'}", policy))
+                found.extend(_with_ports(_Policy(own, f" of subset {subset.text('name') or '?'}", policy)))
+    return found
 
 
 def _with_ports(policy: _Policy) -> Iterator[_Policy]:
@@ -73,12 +77,19 @@ def _with_ports(policy: _Policy) -> Iterator[_Policy]:
         yield _Policy(entry, whose + policy.whose, policy.top, port=True)
 
 
-def _each(mesh: Mesh, name: str) -> Iterator[tuple[_Policy, Block]]:
-    """One block of every policy."""
+@once
+def _by_name(mesh: Mesh) -> dict[str, list[tuple[_Policy, Block]]]:
+    found: dict[str, list[tuple[_Policy, Block]]] = defaultdict(list)
     for policy in _policies(mesh):
-        block = policy.block.block(name)
-        if block:
-            yield policy, block
+        for name, (key, value) in policy.block.node.index.items():
+            if isinstance(value, YamlMapping):
+                found[name].append((policy, Block(policy.block.resource, value, key)))
+    return found
+
+
+def _each(mesh: Mesh, name: str) -> list[tuple[_Policy, Block]]:
+    """One block of every policy."""
+    return _by_name(mesh).get(name, [])
 
 
 def host(mesh: Mesh, options: Options) -> Iterator[Draft]:
@@ -217,11 +228,10 @@ def pool_zero(mesh: Mesh, options: Options) -> Iterator[Draft]:
         yield from connection_pool.zeros(block, policy.whose)
 
 
-def _hashes(mesh: Mesh) -> Iterator[tuple[_Policy, Block]]:
-    for policy, balancer in _each(mesh, "loadBalancer"):
-        consistent = balancer.block("consistentHash")
-        if consistent:
-            yield policy, consistent
+@once
+def _hashes(mesh: Mesh) -> list[tuple[_Policy, Block]]:
+    found = ((policy, balancer.block("consistentHash")) for policy, balancer in _each(mesh, "loadBalancer"))
+    return [(policy, consistent) for policy, consistent in found if consistent]
 
 
 def cookie(mesh: Mesh, options: Options) -> Iterator[Draft]:

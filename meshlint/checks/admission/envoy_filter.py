@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from meshlint.checks.admission.blocks import Block, refused, spec, warned
+from meshlint.checks.admission.blocks import Block, once, refused, spec, warned
 from meshlint.checks.admission.grammar import LONGEST_REGEX, regex_problem
 from meshlint.checks.admission.selectors import label_keys
 from meshlint.findings import Draft
@@ -60,13 +60,16 @@ _RENAMED: Final = {
 _OLD_VERSIONS: Final = frozenset({"v2", "v2alpha"})
 
 
-def _patches(mesh: Mesh) -> Iterator[Block]:
-    for resource in mesh.scope.of(ISTIO_NETWORKING, "EnvoyFilter"):
-        block = spec(resource)
-        for patch in block.blocks("configPatches") if block else ():
-            match = patch.block("match")
-            if match is None or match.text("context") != "WAYPOINT":
-                yield patch
+@once
+def _patches(mesh: Mesh) -> list[Block]:
+    blocks = map(spec, mesh.scope.of(ISTIO_NETWORKING, "EnvoyFilter"))
+    patches = (patch for block in blocks if block for patch in block.blocks("configPatches"))
+    return [patch for patch in patches if not _for_waypoints(patch)]
+
+
+def _for_waypoints(patch: Block) -> bool:
+    match = patch.block("match")
+    return match is not None and match.text("context") == "WAYPOINT"
 
 
 def selector(mesh: Mesh, options: Options) -> Iterator[Draft]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from meshlint.checks.admission import server_tls
-from meshlint.checks.admission.blocks import Block, refused, spec
+from meshlint.checks.admission.blocks import Block, once, refused, spec
 from meshlint.checks.admission.grammar import (
     HTTP,
     PROTOCOLS,
@@ -250,48 +250,55 @@ def tls_inert(mesh: Mesh, options: Options) -> Iterator[Draft]:
                 label="not used in this mode",
                 help="drop it, or let the gateway end TLS with mode SIMPLE or MUTUAL",
             )
-    for server in _servers(mesh):
-        block, protocol = server.block("tls"), _protocol(server)
-        if block and protocol in TLS and block.true("httpsRedirect"):
+    for server, tls in _tls(mesh):
+        protocol = _protocol(server) if tls.true("httpsRedirect") else None
+        if protocol in TLS:
             yield Draft(
-                block.place("httpsRedirect"),
-                f"{block.resource.title} redirects to HTTPS on {_name(server)}, whose protocol is "
+                tls.place("httpsRedirect"),
+                f"{tls.resource.title} redirects to HTTPS on {_name(server)}, whose protocol is "
                 f"{(protocol or '').upper()}; only plain HTTP can be redirected",
                 label="only for HTTP",
                 help="set it on the server of the plain HTTP port",
             )
 
 
-def _ignored_material(mesh: Mesh) -> Iterator[tuple[Block, Block, str]]:
+@once
+def _ignored_material(mesh: Mesh) -> list[tuple[Block, Block, str]]:
     """Servers that pass TLS through, and the first field that speaks of certificates. Row 29."""
-    for server in _servers(mesh):
-        tls, protocol = server.block("tls"), _protocol(server)
-        if tls is None or server_tls.mode_of(tls) not in server_tls.PASSING:
-            continue
-        if protocol is None or (protocol in HTTP and _refused_on_http(tls)):
+    found = []
+    for server, tls in _tls(mesh):
+        if server_tls.mode_of(tls) not in server_tls.PASSING:
             continue
         written = next((name for name in server_tls.MATERIAL if tls.has(name)), None)
-        if written is not None:
-            yield server, tls, written
+        protocol = _protocol(server) if written else None
+        if written and protocol and not (protocol in HTTP and _refused_on_http(tls)):
+            found.append((server, tls, written))
+    return found
 
 
 def tls_min_version(mesh: Mesh, options: Options) -> Iterator[Draft]:
-    for server in _servers(mesh):
-        if (tls := server.block("tls")) is not None:
+    for server, tls in _tls(mesh):
+        if "minProtocolVersion" in tls.node.index:
             yield from server_tls.versions(tls, _name(server))
 
 
 def tls_ciphers(mesh: Mesh, options: Options) -> Iterator[Draft]:
-    for server in _servers(mesh):
-        if (tls := server.block("tls")) is not None:
+    for server, tls in _tls(mesh):
+        if "cipherSuites" in tls.node.index:
             yield from server_tls.ciphers(tls, _name(server))
 
 
-def _servers(mesh: Mesh) -> Iterator[Block]:
-    for gateway in mesh.scope.of(ISTIO_NETWORKING, "Gateway"):
-        block = spec(gateway)
-        if block is not None:
-            yield from block.blocks("servers")
+@once
+def _servers(mesh: Mesh) -> list[Block]:
+    blocks = map(spec, mesh.scope.of(ISTIO_NETWORKING, "Gateway"))
+    return [server for block in blocks if block for server in block.blocks("servers")]
+
+
+@once
+def _tls(mesh: Mesh) -> list[tuple[Block, Block]]:
+    """Servers with their tls blocks."""
+    found = ((server, server.block("tls")) for server in _servers(mesh))
+    return [(server, tls) for server, tls in found if tls]
 
 
 def _protocol(server: Block) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from meshlint.checks.admission import connection_pool, server_tls
-from meshlint.checks.admission.blocks import Block, refused, spec, warned
+from meshlint.checks.admission.blocks import Block, once, refused, spec, warned
 from meshlint.checks.admission.gateway import name_problem
 from meshlint.checks.admission.grammar import (
     HTTP,
@@ -33,16 +33,14 @@ _LOCAL: Final = frozenset({"", "127.0.0.1", "0.0.0.0", "::1", "::"})  # noqa: S1
 _UNSUPPORTED: Final = ("subjectAltNames", "credentialName", "credentialNames", "tlsCertificates")
 
 
-def _specs(mesh: Mesh) -> Iterator[Block]:
-    for resource in mesh.scope.of(ISTIO_NETWORKING, "Sidecar"):
-        block = spec(resource)
-        if block is not None:
-            yield block
+@once
+def _specs(mesh: Mesh) -> list[Block]:
+    return [block for block in map(spec, mesh.scope.of(ISTIO_NETWORKING, "Sidecar")) if block]
 
 
-def _ingress(mesh: Mesh) -> Iterator[Block]:
-    for block in _specs(mesh):
-        yield from block.blocks("ingress")
+@once
+def _ingress(mesh: Mesh) -> list[Block]:
+    return [listener for block in _specs(mesh) for listener in block.blocks("ingress")]
 
 
 def selector(mesh: Mesh, options: Options) -> Iterator[Draft]:

@@ -43,13 +43,13 @@ def test_command(copy: Path, command: str) -> None:
 
 
 def test_the_new_rule_finds_what_it_is_for(copy: Path) -> None:
-    (copy / "filter.yaml").write_text(bad_example(FILES[0]))
+    (copy / "policy.yaml").write_text(bad_example(FILES[0]))
     env = environment(PYTHONPATH=str(copy))
     done = run(
-        "meshlint", "filter.yaml", "--select", "envoyfilter-present", "--fail-on", "info",
+        "meshlint", "policy.yaml", "--select", "policy-without-owner", "--fail-on", "info",
         "--output", "concise", cwd=copy, env=env, expect=1,
     )  # fmt: skip
-    assert done.stdout.startswith("filter.yaml:2:7: ")
+    assert done.stdout.startswith("policy.yaml:4:9: ")
 
 
 def test_the_generated_files_are_up_to_date_afterwards(copy: Path) -> None:

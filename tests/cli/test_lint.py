@@ -307,11 +307,11 @@ def test_interruption(folder):
 def test_a_bug_shows_no_traceback(folder):
     write(folder, a=GOOD)
     (folder / "sitecustomize.py").write_text(
-        "import meshlint.source.load as l\ndef load(*a, **k): raise TypeError('boom')\nl.load = load\n"
+        "import meshlint.source.load as l\ndef read(*a, **k): raise TypeError('boom')\nl.read = read\n"
     )
     done = meshlint(".", cwd=folder, PYTHONPATH=os.pathsep.join([str(folder), environment()["PYTHONPATH"]]))
     assert done.code == 2
-    assert done.err.startswith("meshlint: internal error: TypeError: boom (load:2)\n")
+    assert done.err.startswith("meshlint: internal error: TypeError: boom (read:2)\n")
     assert "Traceback" not in done.err
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from meshlint.checks.admission import connection_pool, locality
+from meshlint.checks.admission import connection_pool, locality, visibility
 from meshlint.checks.admission.blocks import Block, judged, once, refused, spec, warned
 from meshlint.checks.admission.grammar import (
     domain_problem,
@@ -518,44 +518,24 @@ def export_to(mesh: Mesh, options: Options) -> Iterator[Draft]:
     for resource in mesh.scope.of(ISTIO_NETWORKING, "DestinationRule"):
         block = spec(resource)
         if block is not None and "exportTo" in block.node.index:
-            yield from _export_to(block)
+            yield from visibility.export_to(block)
+            if block.block("workloadSelector"):
+                yield from _private(block)
 
 
-def _export_to(block: Block) -> Iterator[Draft]:
-    own = _own_namespace(block)
+def _private(block: Block) -> Iterator[Draft]:
+    """A rule for chosen workloads stays in its own namespace. Rows 77 and 78."""
     entries = list(block.texts("exportTo"))
-    private = block.block("workloadSelector") is not None
-    seen: set[str] = set()
-    for number, (item, text) in enumerate(entries):
-        problem = _entry_problem(text, seen, own)
-        seen.add(own if own and text == "." else text)
-        if not problem and text == "*" and len(entries) > 1:
-            problem = "already exports to every namespace, beside other entries"
-        if not problem and private:
-            problem = _private_problem(text, number, own)
-        if problem:
-            yield refused(
-                block.resource.place(item),
-                f"has the exportTo entry {text!r}, which {problem}",
-                problem,
-                'export to ".", to "*" alone, or to namespaces by name; with a workloadSelector to "." alone',
-            )
-
-
-def _entry_problem(text: str, seen: set[str], own: str | None) -> str:
-    if text in seen:
-        return "was listed before"
-    if text == "." and own in seen:
-        return f"means {own}, which was listed before"
-    if text == "~":
-        return "is for ServiceEntries only"
-    return "" if text in (".", "*") or not label_problem(text) else "is neither ., * nor a namespace"
-
-
-def _private_problem(text: str, number: int, own: str | None) -> str:
-    """The `number`-th entry of a rule with a workloadSelector."""
-    if number:
-        return "is one of several, while a rule with a workloadSelector stays in its own namespace"
-    if text == "." or (text != "*" and text == (own or text)):
-        return ""
-    return "leaves its own namespace, where a rule with a workloadSelector stays"
+    own = _own_namespace(block)
+    if len(entries) > 1:
+        item, says, label = entries[1][0], "to several namespaces", "one of several"
+    elif entries and (entries[0][1] == "*" or entries[0][1] not in (".", own or entries[0][1])):
+        item, says, label = entries[0][0], f"to {entries[0][1]!r}", "not its own namespace"
+    else:
+        return
+    yield refused(
+        block.resource.place(item),
+        f"is for the workloads of a workloadSelector and is exported {says}",
+        label,
+        'export it to "." alone, or leave exportTo out',
+    )

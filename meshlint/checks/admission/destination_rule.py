@@ -286,14 +286,15 @@ def maglev(mesh: Mesh, options: Options) -> Iterator[Draft]:
         block = consistent.block("maglev")
         if not block:
             continue
-        absent = "tableSize" not in block.node.index
-        size = 0 if absent else block.number("tableSize")
+        size = block.number("tableSize") if "tableSize" in block.node.index else 0
         problem = _table_problem(size) if size is not None else ""
         if problem:
+            written = f"sets the size of the Maglev table{policy.whose} to {size}, which {problem}"
             yield refused(
                 block.place("tableSize"),
-                f"{'leaves out' if absent else 'has'} the size of the Maglev table{policy.whose}: "
-                f"{size} {problem}",
+                written
+                if "tableSize" in block.node.index
+                else f"has no size for the Maglev table{policy.whose}",
                 problem,
                 f"write a prime number below {_LARGEST_TABLE:,}; 65537 is the proxy's default",
             )

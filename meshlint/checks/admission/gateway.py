@@ -212,7 +212,7 @@ def _tls_on_plain(server: Block, tls: Block, protocol: str) -> Iterator[Draft]:
     if protocol not in HTTP:
         what = f"whose protocol {protocol.upper()} has no TLS"
     elif _refused_on_http(tls):
-        what = "that speaks plain HTTP and could only redirect to HTTPS"
+        what = "which speaks plain HTTP and could only redirect to HTTPS"
     else:
         return
     yield refused(

@@ -40,8 +40,8 @@ def has_files(tls: Block) -> bool:
     return any(tls.has(name) for name in _FILES)
 
 
-def certificates(tls: Block, whose: str) -> Iterator[Draft]:
-    """Rows 23 to 28, 30, 31 and 33 to 36. `whose` names the server in messages."""
+def certificates(tls: Block, whose: str, secrets: bool = True) -> Iterator[Draft]:
+    """Rows 23 to 28, 30, 31 and 33 to 36. `whose` names the server; `secrets`: it may use them."""
     mode = mode_of(tls)
     if mode == "ISTIO_MUTUAL":
         yield from _own_certificates(tls, whose)
@@ -53,13 +53,13 @@ def certificates(tls: Block, whose: str) -> Iterator[Draft]:
             yield refused(
                 tls.place("caCrl"),
                 f"gives {whose} caCrl and credentialName",
-                "the Secret brings its own list",
-                "put the revocation list in the Secret, under the key ca.crl",
+                "beside credentialName",
+                "drop caCrl; the Secret can hold the list of revoked certificates",
             )
     elif not remote and _unknown(tls, "credentialName", "credentialNames"):
         return
     elif not remote:
-        yield from _files(tls, mode or "", whose)
+        yield from _files(tls, mode or "", whose, secrets)
 
 
 def _own_certificates(tls: Block, whose: str) -> Iterator[Draft]:
@@ -92,7 +92,7 @@ def _sources(tls: Block, whose: str) -> Iterator[Draft]:
         )
 
 
-def _files(tls: Block, mode: str, whose: str) -> Iterator[Draft]:
+def _files(tls: Block, mode: str, whose: str, secrets: bool) -> Iterator[Draft]:
     authority = mode in _OF_CLIENTS and tls.lacks("caCertificates") and tls.lacks("caCertCredentialName")
     pairs = tls.blocks("tlsCertificates")
     for holder in pairs or [tls]:
@@ -100,9 +100,9 @@ def _files(tls: Block, mode: str, whose: str) -> Iterator[Draft]:
         if authority and holder is tls:
             missing.append("caCertificates")
         if missing:
-            yield _missing(holder, missing, mode, whose)
+            yield _missing(holder, missing, mode, whose, secrets)
     if authority and pairs:
-        yield _missing(tls, ["caCertificates"], mode, whose)
+        yield _missing(tls, ["caCertificates"], mode, whose, secrets)
     if mode == "SIMPLE" and tls.has("caCrl"):
         yield refused(
             tls.place("caCrl", "key"),
@@ -112,14 +112,14 @@ def _files(tls: Block, mode: str, whose: str) -> Iterator[Draft]:
         )
 
 
-def _missing(holder: Block, names: list[str], mode: str, whose: str) -> Draft:
+def _missing(holder: Block, names: list[str], mode: str, whose: str, secrets: bool) -> Draft:
     first = names[0]
     return refused(
         holder.place(first if first in holder.node.index else "", "key"),
         f"has no {' and no '.join(names)} for {whose} in mode {mode}",
         f"without {', '.join(names)}",
-        "name a Secret in credentialName, or files of the proxy in serverCertificate and privateKey"
-        + (", with caCertificates for the clients" if mode in _OF_CLIENTS else ""),
+        f"name {'a Secret in credentialName, or ' if secrets else ''}files of the proxy in serverCertificate "
+        "and privateKey" + (", with caCertificates for the clients" if mode in _OF_CLIENTS else ""),
     )
 
 

@@ -164,7 +164,7 @@ def ingress_tls(mesh: Mesh, options: Options) -> Iterator[Draft]:
         yield from _tls_on_plain(listener)
         whose = _name(listener)
         if server_tls.mode_of(tls) != "ISTIO_MUTUAL":
-            yield from server_tls.certificates(tls, whose)
+            yield from server_tls.certificates(tls, whose, secrets=False)
         yield from server_tls.versions(tls, whose)
         yield from server_tls.ciphers(tls, whose)
 

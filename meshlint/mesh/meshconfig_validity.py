@@ -1,7 +1,8 @@
 """What in a mesh configuration would istiod refuse? (spec security 7.1, 7.4)
 
 istiod keeps its last good configuration when a new one is not valid, so one wrong value makes all facts
-about the mesh configuration unknown.
+about the mesh configuration unknown. It refuses no extension providers: what is wrong with one is
+logged, and of two with the same name the later one counts.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Final
 
 from meshlint.mesh.installations import Layer, Source
 from meshlint.resources import Place
-from meshlint.source.nodes import Mapping, Node, Scalar, mappings, text_of
+from meshlint.source.nodes import Mapping, Node, Scalar, mappings
 from meshlint.source.templates import is_placeholder
 
 _TLS_VERSIONS: Final = ("TLS_AUTO", "TLSV1_2", "TLSV1_3")
@@ -53,7 +54,6 @@ def _problems(layer: Layer) -> Iterator[tuple[str, Node]]:
         return
     yield from _values(root)
     yield from _selectors(root)
-    yield from _providers(root)
 
 
 def _values(root: Mapping) -> Iterator[tuple[str, Node]]:
@@ -77,17 +77,6 @@ def _selectors(root: Mapping) -> Iterator[tuple[str, Node]]:
         for key, (_, value) in labels.index.items() if isinstance(labels, Mapping) else ():
             if not isinstance(value, Scalar) or (value.string is None and value.value is not None):
                 yield f"discoverySelectors: the label {key} is {_shown(value)}; it must be a string", value
-
-
-def _providers(root: Mapping) -> Iterator[tuple[str, Node]]:
-    seen: set[str] = set()
-    for provider in mappings(root.get("extensionProviders")):
-        name = text_of(provider.get("name"))
-        if not name:
-            yield "an extension provider has no name", provider
-        elif name in seen and not is_placeholder(name):
-            yield f"the extension provider {name} is defined twice", provider.get("name") or provider
-        seen.add(name or "")
 
 
 def _set(root: Mapping, path: tuple[str, ...]) -> Node | None:

@@ -104,7 +104,9 @@ def _shared_address(block: Block) -> Iterator[Draft]:
 
 def ports(mesh: Mesh, options: Options) -> Iterator[Draft]:
     for block in specs(mesh):
+        numbers: set[int] = set()
         for port in block.blocks("ports"):
+            yield from _port_number(port, numbers)
             name = port.text("name")
             if name is not None and (problem := label_problem(name)):
                 yield refused(
@@ -121,6 +123,19 @@ def ports(mesh: Mesh, options: Options) -> Iterator[Draft]:
                     "unknown protocol",
                     "use one of HTTP, HTTPS, HTTP2, GRPC, GRPC-Web, TCP, TLS, UDP, MONGO, REDIS, MYSQL",
                 )
+
+
+def _port_number(port: Block, numbers: set[int]) -> Iterator[Draft]:
+    number = port.number("number")
+    if number in numbers:
+        yield refused(
+            port.place("number"),
+            f"has port {number} twice",
+            "there already",
+            "list each number once",
+        )
+    if number is not None:
+        numbers.add(number)
 
 
 def tcp_address(mesh: Mesh, options: Options) -> Iterator[Draft]:

@@ -47,9 +47,7 @@ def missing(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
             yield _missing(mesh, exposure, covered, confidence, part, list(others.values()))
 
 
-def _rated(
-    mesh: Mesh, opened: Iterable[tuple[Exposure, Covered]]
-) -> Iterator[tuple[Covered, Exposure, str]]:
+def _rated(mesh: Mesh, opened: Iterable[tuple[Exposure, Covered]]) -> Iterator[tuple[Covered, Exposure, str]]:
     """With the confidence, where there is any; requests with the same answer share it."""
     known: dict[tuple[int, int], str | None] = {}
     for exposure, covered in opened:

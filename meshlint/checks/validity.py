@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from meshlint.findings import Draft
 from meshlint.resources import Place, Resource
+from meshlint.schema import mesh_config_defects
 from meshlint.schema.catalogue import APIS, Kind, newest
 from meshlint.schema.schemas import spelled, steps_to
 from meshlint.source.nodes import Mapping as MappingNode
@@ -63,6 +64,30 @@ def experimental_field(mesh: Mesh, options: Options) -> Iterator[Draft]:
 
 def deprecated_field(mesh: Mesh, options: Options) -> Iterator[Draft]:
     return _drafts(mesh, "deprecated-field")
+
+
+def mesh_config_invalid(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    """What istiod refuses in a mesh configuration, wherever that is embedded."""
+    seen = set()
+    for message, place in mesh.config.problems:
+        seen.add(id(place.node))
+        yield Draft(place=place, message=f"{place.resource.title}: {message}", help=_LAST_GOOD)
+    for source in mesh.config.sources:
+        for layer in source.mesh or ():
+            resource = layer.resource
+            if resource is None or layer.at:
+                continue
+            for defect in mesh_config_defects(layer.node):
+                if id(defect.node) not in seen:
+                    path = spelled(steps_to(layer.node, defect.node))
+                    message = f"{resource.title}: the mesh configuration: {path}: {defect.message}"
+                    place = resource.place(defect.node)
+                    yield Draft(place=place, message=message, label=defect.label, help=_LAST_GOOD)
+
+
+_LAST_GOOD = (
+    "istiod keeps its last good configuration until this is corrected, and does not start without one"
+)
 
 
 def api_version_not_served(mesh: Mesh, options: Options) -> Iterator[Draft]:
@@ -119,10 +144,14 @@ def _not_served(mesh: Mesh, resource: Resource, kind: Kind) -> Draft:
         place=resource.place_at("apiVersion"),
         message=say,
         label=f"served: {', '.join(names)}" if names else "not served",
-        help=f"write apiVersion: {group}{names[0]}" if names else "",
+        help=_advice(f"{group}{names[0]}", known is None) if names else "",
         severity=severity,
         confidence="low" if mesh.schemas.is_distant(resource) else confidence,
     )
+
+
+def _advice(api_version: str, unknown: bool) -> str:
+    return f"write apiVersion: {api_version}" + ("; its fields may be others" if unknown else "")
 
 
 def _target(mesh: Mesh, kind: Kind | None) -> str:

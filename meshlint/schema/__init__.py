@@ -9,6 +9,7 @@ nodes, so every defect has its place at once. What people need of this package:
 `schemas.defects_of(resource)`  those of one resource.
 `schemas.kind(group, kind)`     a `Kind`: its versions (served, since, deprecated, preferred), scope, origin.
 `schemas.schema_of(resource)`   the JSON Schema that holds for a resource, or None.
+`mesh_config_defects(node)`     those of a MeshConfig, wherever it is embedded.
 `Defect`               kind (``unknown-field``, ``wrong-type``, ...), node, part, message, help, severity.
 `Versions`             releases of Istio, Gateway API and Kubernetes that the manifests are meant for.
 
@@ -18,6 +19,6 @@ have no defects. `jsonschema` is not imported; tests hold both engines against e
 
 from meshlint.schema.catalogue import Kind, Version, Versions
 from meshlint.schema.defects import Defect
-from meshlint.schema.schemas import Schemas
+from meshlint.schema.schemas import Schemas, mesh_config_defects
 
-__all__ = ["Defect", "Kind", "Schemas", "Version", "Versions"]
+__all__ = ["Defect", "Kind", "Schemas", "Version", "Versions", "mesh_config_defects"]

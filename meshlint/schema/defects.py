@@ -92,6 +92,10 @@ def quoted(node: Node) -> str:
 
 
 def choices(allowed: Iterable[Any]) -> str:
+    """The words of an enum; the numbers that a protobuf takes beside them are left out."""
+    allowed = list(allowed)
+    if any(isinstance(value, str) for value in allowed):
+        allowed = [value for value in allowed if isinstance(value, str)]
     return ", ".join("''" if value == "" else str(value) for value in allowed if value is not None)
 
 

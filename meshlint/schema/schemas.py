@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -178,6 +179,19 @@ class Schemas:
     def _in_metadata(self, resource: Resource, defect: Defect) -> bool:
         metadata = resource.metadata
         return metadata is not None and metadata.key(defect.name) is defect.node
+
+
+def mesh_config_defects(node: Node) -> list[Defect]:
+    """What is wrong with a MeshConfig. Its schema is open: only known fields are judged."""
+    out: list[Defect] = []
+    _mesh_config()(node, out)
+    return out
+
+
+@cache
+def _mesh_config() -> Check:
+    schema = schema_file("istio/mesh/MeshConfig.json")
+    return Compiler(schema).check(schema)
 
 
 def steps_to(root: Node, wanted: Node) -> Steps:

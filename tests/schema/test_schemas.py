@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -232,3 +233,39 @@ def test_a_run_does_not_import_jsonschema(tmp_path: Path) -> None:
         "sys.exit(int('jsonschema' in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == 0
+
+
+THREE_APIS = """\
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: a}
+spec: {host: a, trafficPolicy: {retryBudget: {percent: 20}}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: a}
+spec: {rules: [{timeouts: {request: 1s}, backendRefs: [{name: a, port: 80}]}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: a}
+spec: {trafficDistribution: PreferClose, ports: [{name: http, port: 80}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        ((), []),
+        (("--istio-version", "1.26"), [("field-too-new", 4)]),
+        (("--istio-version", "1.21.3"), [("api-version-not-served", 1), ("field-too-new", 4)]),
+        (("--gateway-api-version", "1.0"), [("field-too-new", 9)]),
+        (("--kubernetes-version", "1.28"), [("field-too-new", 14)]),
+    ],
+)
+def test_releases_on_the_command_line(arguments: tuple[str, ...], found: list[tuple[str, int]]) -> None:
+    select = ("--select", "field-too-new,api-version-not-served", "--format", "json", "--no-config")
+    command = (sys.executable, "-m", "meshlint", "lint", "-", *select, *arguments)
+    done = subprocess.run(command, input=THREE_APIS, capture_output=True, text=True, check=False)
+    findings = json.loads(done.stdout)["findings"]
+    assert [(f["rule"], f["location"]["start"]["line"]) for f in findings] == found

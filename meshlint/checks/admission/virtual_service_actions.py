@@ -325,21 +325,13 @@ def mirror(mesh: Mesh, options: Options) -> Iterator[Draft]:
 
 def _mirror_percent(rule: Block, name: str) -> Iterator[Draft]:
     percent = rule.number(name)
-    if percent is None:
-        return
-    if percent > 100:
+    if percent is not None and percent > 100:
         yield refused(
             rule.place(name),
             f"mirrors {percent} per cent of the requests",
             "above 100",
             "write mirrorPercentage.value from 0 to 100",
         )
-    yield warned(
-        rule.place(name, "key"),
-        f"sets {name}, which is deprecated",
-        "deprecated",
-        f"write mirrorPercentage: {{value: {percent}}}",
-    )
 
 
 def _mirror_percentage(block: Block, name: str) -> Iterator[Draft]:

@@ -1,6 +1,6 @@
 """Which probes of a WorkloadGroup does Istio's validation refuse? (spec schemas 3.3 and 3.4)
 
-Ports, schemes and negative numbers are in the schema of the CRD.
+Ports, schemes, negative numbers and a missing command are in the schema of the CRD.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ def _headers(probe: Block) -> Iterator[Draft]:
 
 def _command(probe: Block) -> Iterator[Draft]:
     command = probe.block("exec")
-    if command is not None and command.lacks("command"):
+    if command is not None and "command" in command.node.index and command.lacks("command"):
         yield refused(
-            command.place("command" if "command" in command.node.index else "", "key"),
+            command.place("command", "key"),
             "has a probe with an empty command",
             "no command",
             "write the command as a list",

@@ -244,7 +244,7 @@ ROWS = [
     *rows(57, "timeout-invalid", ("/spec/http/0/fault/delay/fixedDelay", http("fault: {delay: {fixedDelay: '5'}}"), http("fault: {delay: {fixedDelay: 5s}}"))),
     *rows(58, "vs-fault-invalid", ("/spec/http/0/fault/delay/exponentialDelay", http("fault: {delay: {exponentialDelay: 1s}}"), http("fault: {delay: {fixedDelay: 1s}}"))),
     *rows(59, "vs-mirror-percentage", ("/spec/http/0/mirrorPercent", http("mirror: {host: a}", "mirrorPercent: 101"), http("mirror: {host: a}", "mirrorPercent: null")), severity="error"),
-    *rows(60, "vs-mirror-percentage", ("/spec/http/0/mirrorPercent", http("mirror: {host: a}", "mirrorPercent: 5"), http("mirror: {host: a}")), severity="warning"),
+    *rows(60, "deprecated-field", ("/spec/http/0/mirrorPercent", http("mirror: {host: a}", "mirrorPercent: 5"), http("mirror: {host: a}")), severity="warning"),
     *rows(61, "vs-mirror-percentage", ("/spec/http/0/mirrorPercentage/value", http("mirrorPercentage: {value: 100.1}"), http("mirrorPercentage: {value: 100}"))),
     *rows(62, "vs-mirror-percentage", ("/spec/http/0/mirrorPercentage/value", http("mirrorPercentage: {value: -0.1}"), http("mirrorPercentage: {value: 0}"))),
     *rows(

@@ -24,7 +24,7 @@ ROWS = [
         probe("httpGet: {port: 80, httpHeaders: [{name: x_a, value: b}]}"),
         probe("httpGet: {port: 80, httpHeaders: [{name: x-a, value: b}]}"),
     ),
-    Row(14, "wg-probe", "/spec/probe/exec", probe("exec: {}"), probe("exec: {command: ['true']}")),
+    Row(14, "required-field", "/spec/probe/exec", probe("exec: {}"), probe("exec: {command: ['true']}")),
     Row(
         14,
         "wg-probe",

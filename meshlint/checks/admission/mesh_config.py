@@ -2,7 +2,8 @@
 
 istiod reads it from a ConfigMap; here it is read wherever somebody writes it down: in that ConfigMap, in
 an IstioOperator, in Sail's Istio, in values of the chart. When a new one is refused, istiod keeps the
-last good one, and a new istiod does not start. Its defaults fill what is left out.
+last good one, and a new istiod does not start. Its defaults fill what is left out. Types and words are those
+of the rule mesh-config-invalid.
 """
 
 from __future__ import annotations
@@ -29,8 +30,6 @@ _LONGEST_CONNECT: Final = 3600 * SECOND
 
 
 def check(mesh: Mesh, options: Options) -> Iterator[Draft]:
-    for message, place in mesh.config.problems:
-        yield refusal(place, f": {message}", "refused", "correct the value")
     for config in written(mesh):
         yield from _numbers(config)
         yield from _domains(config)

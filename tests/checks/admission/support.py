@@ -16,6 +16,7 @@ from meshlint.findings import Finding
 from meshlint.mesh.scope import Settings
 from meshlint.policy.rules import Rule, load_rule, rules_directory
 from meshlint.policy.run import run
+from meshlint.source.parse import parse
 from tests.support import mesh_of
 
 _GROUPS = {
@@ -61,7 +62,9 @@ def check_row(kind: str, rule: str, bad: str, good: str, pointer: str, severity:
 
 def findings(kind: str, rule: str, text: str, settings: Settings | None = None) -> list[Finding]:
     """What one rule says about one document."""
-    found, errors = run([rule_named(rule)], mesh_of(document(kind, text), settings=settings))
+    whole = document(kind, text)
+    assert parse("test.yaml", whole).problems == []
+    found, errors = run([rule_named(rule)], mesh_of(whole, settings=settings))
     assert errors == []
     return found
 

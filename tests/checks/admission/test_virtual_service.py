@@ -67,7 +67,7 @@ ROWS = [
         ("/spec/gateways/0", gateways("ns/"), gateways("ns/gw")),
         ("/spec/gateways/0", gateways("/gw"), gateways("./gw")),
     ),
-    *rows(7, "vs-gateway-name", ("/spec/gateways/0", gateways("ns.a/gw"), gateways("${NS}/gw"))),
+    *rows(7, "vs-gateway-name", ("/spec/gateways/0", gateways("ns.a/gw"), gateways("'${NS}/gw'"))),
     *rows(8, "vs-gateway-name", ("/spec/gateways/0", gateways("ns/gw.a"), gateways("ns/gw-a"))),
     *rows(
         9, "jwt-claim-route",

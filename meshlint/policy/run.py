@@ -64,11 +64,13 @@ def _refined(found: list[tuple[Rule, Draft, Finding]]) -> list[Finding]:
     return [f for rule, draft, f in found if (rule.name, _spot(draft, f)) not in said]
 
 
-def _spot(draft: Draft, finding: Finding) -> tuple[int, str]:
-    """The node that a finding is about: its document, and the path inside of it."""
-    resource = getattr(draft.place, "resource", None)
-    document = getattr(resource, "document", None)
-    return id(document), finding.location.path
+def _spot(draft: Draft, finding: Finding) -> tuple[int, str, int]:
+    """The node that a finding is about: its document, the path inside of it, and the line.
+
+    A key and its value are one node. Nodes of YAML that is embedded in a text share the path of that text.
+    """
+    document = getattr(getattr(draft.place, "resource", None), "document", None)
+    return id(document), finding.location.path, finding.location.start_line
 
 
 def _nothing(mesh: Any, options: Mapping[str, Any]) -> Iterator[Draft]:

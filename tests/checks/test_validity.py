@@ -100,3 +100,19 @@ def test_the_generic_finding_stands_where_the_specific_rule_is_off() -> None:
     config = config_from({"ignore": ["timeout-invalid"]})
     report = lint_loaded(load_texts({"a.yaml": ROUTE}), config, rules_of(config)).report
     assert [f.rule for f in report.active if f.location.path == "/spec/http/0/timeout"] == ["wrong-type"]
+
+
+def test_nodes_of_embedded_yaml_are_told_apart() -> None:
+    text = """\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data:
+  mesh: |
+    connectTimeout: soon
+    enableAutoMtls: "yes"
+"""
+    config = config_from({})
+    report = lint_loaded(load_texts({"a.yaml": text}), config, rules_of(config)).report
+    found = [(f.location.start_line, f.rule) for f in report.active if f.family == "validity"]
+    assert found == [(6, "mesh-config-values"), (7, "mesh-config-invalid")]

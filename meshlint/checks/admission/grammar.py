@@ -8,6 +8,7 @@ overlap is in `meshlint.mesh.hosts` (H9).
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
@@ -51,6 +52,7 @@ def domain_problem(text: str) -> str:
     return _domain_length(text) or ("" if is_dns_name(text) else "is no domain name")
 
 
+@lru_cache(maxsize=4096)
 def wildcard_domain_problem(text: str) -> str:
     """H3, a domain name whose first label may be or begin with a star."""
     return _domain_length(text) or (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from meshlint.checks.admission.blocks import judged, refused
+from meshlint.checks.admission.blocks import judged, once, refused
 from meshlint.findings import Draft
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.scope import ISTIO_NETWORKING, ISTIO_SECURITY, ISTIO_TELEMETRY
@@ -35,13 +35,16 @@ _RESERVED: Final = {
 }
 
 
-def _annotated(mesh: Mesh) -> Iterator[tuple[Resource, dict[str, tuple[Scalar, Node]]]]:
+@once
+def _annotated(mesh: Mesh) -> list[tuple[Resource, dict[str, tuple[Scalar, Node]]]]:
+    found = []
     for group, kinds in _KINDS.items():
         for kind in kinds:
             for resource in mesh.scope.of(group, kind):
                 annotations = resource.metadata.get("annotations") if resource.metadata else None
                 if isinstance(annotations, YamlMapping):
-                    yield resource, annotations.index
+                    found.append((resource, annotations.index))
+    return found
 
 
 def dry_run(mesh: Mesh, options: Options) -> Iterator[Draft]:

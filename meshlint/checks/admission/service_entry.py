@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from meshlint.checks.admission import visibility
-from meshlint.checks.admission.blocks import Block, refused, spec, warned
+from meshlint.checks.admission.blocks import Block, once, refused, spec, warned
 from meshlint.checks.admission.grammar import (
     HTTP,
     PROTOCOLS,
@@ -35,12 +35,11 @@ _AUTO_ALLOCATE: Final = "networking.istio.io/enable-autoallocate-ip"
 _WAYPOINT: Final = "istio.io/use-waypoint"
 
 
-def specs(mesh: Mesh) -> Iterator[Block]:
+@once
+def specs(mesh: Mesh) -> list[Block]:
     """The specs of all ServiceEntries."""
-    for resource in mesh.scope.of(ISTIO_NETWORKING, "ServiceEntry"):
-        block = spec(resource)
-        if block is not None:
-            yield block
+    found = [spec(resource) for resource in mesh.scope.of(ISTIO_NETWORKING, "ServiceEntry")]
+    return [block for block in found if block is not None]
 
 
 def resolution_of(block: Block) -> str | None:

@@ -7,10 +7,10 @@ a rule does besides routing in `virtual_service_actions`, unreachable rules in `
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from meshlint.checks.admission import visibility
-from meshlint.checks.admission.blocks import Block, judged, refused, spec, warned
+from meshlint.checks.admission.blocks import Block, judged, once, refused, spec, warned
 from meshlint.checks.admission.grammar import (
     ip_problem,
     label_problem,
@@ -28,18 +28,42 @@ Options = Mapping[str, Any]
 PROTOCOLS: Final = ("http", "tls", "tcp")
 
 
-def specs(mesh: Mesh) -> Iterator[Block]:
+class Rule(NamedTuple):
+    """A rule of any protocol, with the spec and the list that it is in."""
+
+    spec: Block
+    protocol: str
+    block: Block
+
+
+@once
+def specs(mesh: Mesh) -> list[Block]:
     """The specs of all VirtualServices."""
-    for resource in mesh.scope.of(ISTIO_NETWORKING, "VirtualService"):
-        block = spec(resource)
-        if block is not None:
-            yield block
+    found = [spec(resource) for resource in mesh.scope.of(ISTIO_NETWORKING, "VirtualService")]
+    return [block for block in found if block is not None]
 
 
-def http_rules(mesh: Mesh) -> Iterator[Block]:
+@once
+def rules(mesh: Mesh) -> list[Rule]:
+    """The rules of all VirtualServices."""
+    return [
+        Rule(block, protocol, rule)
+        for block in specs(mesh)
+        for protocol in PROTOCOLS
+        for rule in block.blocks(protocol)
+    ]
+
+
+@once
+def http_rules(mesh: Mesh) -> list[Block]:
     """The HTTP rules of all VirtualServices."""
-    for block in specs(mesh):
-        yield from block.blocks("http")
+    return [rule.block for rule in rules(mesh) if rule.protocol == "http"]
+
+
+@once
+def matches(mesh: Mesh) -> list[tuple[str, Block]]:
+    """The matches of all rules, with their protocol."""
+    return [(rule.protocol, match) for rule in rules(mesh) for match in rule.block.blocks("match")]
 
 
 def destinations(rule: Block) -> Iterator[Block]:
@@ -141,16 +165,15 @@ def _overlaps(block: Block, entries: list[tuple[Scalar, str]]) -> Iterator[Draft
 
 
 def gateway_names(mesh: Mesh, options: Options) -> Iterator[Draft]:
-    for block in _gateway_lists(mesh):
-        for item, text in block.texts("gateways"):
-            problem = _gateway_problem(text)
-            if problem:
-                yield refused(
-                    block.resource.place(item),
-                    f"names the gateway {text!r}, which {problem}",
-                    problem,
-                    "write the name of a Gateway, namespace/name, or mesh",
-                )
+    for block, item, text in _gateway_names(mesh):
+        problem = _gateway_problem(text)
+        if problem:
+            yield refused(
+                block.resource.place(item),
+                f"names the gateway {text!r}, which {problem}",
+                problem,
+                "write the name of a Gateway, namespace/name, or mesh",
+            )
 
 
 def _gateway_problem(text: str) -> str:
@@ -166,30 +189,29 @@ def _gateway_problem(text: str) -> str:
 
 
 def legacy_gateway_names(mesh: Mesh, options: Options) -> Iterator[Draft]:
-    for block in _gateway_lists(mesh):
-        for item, text in block.texts("gateways"):
-            if "." not in text or "/" in text or _gateway_problem(text):
-                continue
-            name, namespace, *_ = text.split(".")
-            yield Draft(
-                block.resource.place(item),
-                f"{block.resource.title} names the gateway {text}, an old form that Istio reads as "
-                f"{namespace}/{name}",
-                label="old form of a gateway name",
-                help=f"write {namespace}/{name}",
-            )
+    for block, item, text in _gateway_names(mesh):
+        if "." not in text or "/" in text or _gateway_problem(text):
+            continue
+        name, namespace, *_ = text.split(".")
+        yield Draft(
+            block.resource.place(item),
+            f"{block.resource.title} names the gateway {text}, an old form that Istio reads as "
+            f"{namespace}/{name}",
+            label="old form of a gateway name",
+            help=f"write {namespace}/{name}",
+        )
 
 
-def _gateway_lists(mesh: Mesh) -> Iterator[Block]:
-    """Everything that has a list of gateways: specs and matches."""
-    for block in specs(mesh):
-        if "gateways" in block.node.index:
-            yield block
-        for protocol in PROTOCOLS:
-            for rule in block.blocks(protocol):
-                for match in rule.blocks("match"):
-                    if "gateways" in match.node.index:
-                        yield match
+@once
+def _gateway_names(mesh: Mesh) -> list[tuple[Block, Scalar, str]]:
+    """Every entry of a list of gateways, of specs and of matches, with its list's block."""
+    blocks = [*specs(mesh), *(match for _, match in matches(mesh))]
+    return [
+        (block, item, text)
+        for block in blocks
+        if "gateways" in block.node.index
+        for item, text in block.texts("gateways")
+    ]
 
 
 #: what a rule does -> what may not stand beside it
@@ -200,19 +222,23 @@ _EXCLUDES: Final = (
 
 
 def actions(mesh: Mesh, options: Options) -> Iterator[Draft]:
-    for block in specs(mesh):
-        for rule in block.blocks("http"):
-            if rule.has("delegate") and not block.lacks("hosts"):
-                yield from _beside(rule, "delegate", ("redirect", "route"))
-                continue
-            for action, others in _EXCLUDES:
-                if rule.has(action):
-                    yield from _beside(rule, action, others)
-                    break
-            else:
-                yield from _no_action(rule)
-            if rule.has("mirror"):
-                yield from _beside(rule, "mirror", ("mirrors",))
+    for block, protocol, rule in rules(mesh):
+        if protocol == "http":
+            yield from _actions(block, rule)
+
+
+def _actions(block: Block, rule: Block) -> Iterator[Draft]:
+    if rule.has("delegate") and not block.lacks("hosts"):
+        yield from _beside(rule, "delegate", ("redirect", "route"))
+        return
+    for action, others in _EXCLUDES:
+        if rule.has(action):
+            yield from _beside(rule, action, others)
+            break
+    else:
+        yield from _no_action(rule)
+    if rule.has("mirror"):
+        yield from _beside(rule, "mirror", ("mirrors",))
 
 
 def _beside(rule: Block, action: str, others: tuple[str, ...]) -> Iterator[Draft]:
@@ -237,11 +263,9 @@ def _no_action(rule: Block) -> Iterator[Draft]:
 
 
 def destination(mesh: Mesh, options: Options) -> Iterator[Draft]:
-    for block in specs(mesh):
-        for protocol in PROTOCOLS:
-            for rule in block.blocks(protocol):
-                for found in destinations(rule):
-                    yield from _destination(found)
+    for rule in rules(mesh):
+        for found in destinations(rule.block):
+            yield from _destination(found)
 
 
 def _destination(block: Block) -> Iterator[Draft]:
@@ -277,11 +301,9 @@ def _destination(block: Block) -> Iterator[Draft]:
 
 
 def weights(mesh: Mesh, options: Options) -> Iterator[Draft]:
-    for block in specs(mesh):
-        for protocol in PROTOCOLS:
-            for rule in block.blocks(protocol):
-                if "route" in rule.node.index:
-                    yield from _weights(rule)
+    for _, _, rule in rules(mesh):
+        if "route" in rule.node.index:
+            yield from _weights(rule)
 
 
 def _weights(rule: Block) -> Iterator[Draft]:
@@ -324,14 +346,14 @@ def _host(route: Block) -> str:
 
 
 def tls_and_tcp(mesh: Mesh, options: Options) -> Iterator[Draft]:
-    for block in specs(mesh):
-        for rule in block.blocks("tls"):
+    for _, protocol, rule in rules(mesh):
+        if protocol == "http":
+            continue
+        if protocol == "tls":
             yield from _is_missing(rule, "tls", "match", "match the SNI that the rule is for")
             for match in rule.blocks("match"):
                 yield from _is_missing(match, "tls", "sniHosts", "list the SNI hosts that the match is for")
-        for protocol in ("tls", "tcp"):
-            for rule in block.blocks(protocol):
-                yield from _is_missing(rule, protocol, "route", "add a route with a destination")
+        yield from _is_missing(rule, protocol, "route", "add a route with a destination")
 
 
 def _is_missing(block: Block, protocol: str, name: str, advice: str) -> Iterator[Draft]:

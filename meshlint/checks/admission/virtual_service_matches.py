@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from meshlint.checks.admission.blocks import Block, refused
+from meshlint.checks.admission.blocks import Block, once, refused
 from meshlint.checks.admission.grammar import (
     header_name_problem,
     is_claim_header,
@@ -16,7 +16,7 @@ from meshlint.checks.admission.grammar import (
     regex_problem,
     subnet_problem,
 )
-from meshlint.checks.admission.virtual_service import PROTOCOLS, http_rules, specs
+from meshlint.checks.admission.virtual_service import http_rules, matches
 from meshlint.findings import Draft
 from meshlint.mesh.mesh import Mesh
 from meshlint.source.nodes import Mapping as YamlMapping
@@ -29,18 +29,25 @@ _STRINGS: Final = ("uri", "scheme", "method", "authority")
 _MAPS: Final = ("headers", "withoutHeaders", "queryParams")
 
 
+@once
+def _strings(mesh: Mesh) -> list[tuple[str, Block]]:
+    """Every exact, prefix or regex of the HTTP matches, with the field where it stands."""
+    http = (match for protocol, match in matches(mesh) if protocol == "http")
+    return [found for match in http for found in string_matches(match)]
+
+
 def values(mesh: Mesh, options: Options) -> Iterator[Draft]:
-    for rule in http_rules(mesh):
-        for match in rule.blocks("match"):
+    for protocol, match in matches(mesh):
+        if protocol == "http":
             yield from _names(match)
-            for where, value in string_matches(match):
-                if where != "uri" and value.text("prefix") == "":
-                    yield refused(
-                        value.place("prefix"),
-                        f"matches an empty prefix in {where}",
-                        "empty prefix",
-                        "write {} to ask for presence" if where == "headers" else "leave the match out",
-                    )
+    for where, value in _strings(mesh):
+        if where != "uri" and "prefix" in value.node.index and value.text("prefix") == "":
+            yield refused(
+                value.place("prefix"),
+                f"matches an empty prefix in {where}",
+                "empty prefix",
+                "write {} to ask for presence" if where == "headers" else "leave the match out",
+            )
 
 
 def _names(match: Block) -> Iterator[Draft]:
@@ -72,11 +79,10 @@ def string_matches(match: Block) -> Iterator[tuple[str, Block]]:
 
 
 def regexes(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    for where, value in _strings(mesh):
+        if "regex" in value.node.index and (where != "withoutHeaders" or value.text("regex") != "*"):
+            yield from _regex(value, "regex", where)
     for rule in http_rules(mesh):
-        for match in rule.blocks("match"):
-            for where, value in string_matches(match):
-                if where != "withoutHeaders" or value.text("regex") != "*":
-                    yield from _regex(value, "regex", where)
         index = rule.node.index
         if "corsPolicy" in index and (cors := rule.block("corsPolicy")):
             for origin in cors.blocks("allowOrigins"):
@@ -101,11 +107,8 @@ def _regex(block: Block, name: str, where: str, filled: bool = False) -> Iterato
 
 
 def clients(mesh: Mesh, options: Options) -> Iterator[Draft]:
-    for block in specs(mesh):
-        for protocol in PROTOCOLS:
-            for rule in block.blocks(protocol):
-                for match in rule.blocks("match"):
-                    yield from _client(match)
+    for _, match in matches(mesh):
+        yield from _client(match)
 
 
 def _client(match: Block) -> Iterator[Draft]:

@@ -158,7 +158,8 @@ def _overlaps(block: Block, entries: list[tuple[Scalar, str]]) -> Iterator[Draft
         if other and not (text in wild and len(text) < len(other)):
             yield refused(
                 block.resource.place(item),
-                f"lists the host {text!r} beside {other!r}, which are the same or overlap",
+                f"lists the host {text!r} "
+                + ("twice" if text == other else f"beside {other!r}, which includes it"),
                 f"is in {other} too" if other != text else "is there twice",
                 "list each host once; a wildcard includes its names",
             )

@@ -442,5 +442,5 @@ def _value(block: Block, key: Scalar, value: Node, where: str) -> Iterator[Draft
             block.resource.place(value),
             f"gives the header {key.text} in {where} a value that {problem}",
             problem,
-            "write a per cent sign as %%",
+            "write a per cent sign as %%" if "%" in problem else "write it on one line",
         )

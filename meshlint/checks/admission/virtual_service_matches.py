@@ -97,10 +97,10 @@ def _regex(block: Block, name: str, where: str, filled: bool = False) -> Iterato
     text = block.text(name) if name in block.node.index else None
     problem = regex_problem(text) if text is not None and (text or not filled) else ""
     if problem:
-        shown = f"{text!r} " if text and len(text) <= 80 else ""
+        shown = f"the regular expression {text!r}" if text and len(text) <= 80 else "a regular expression"
         yield refused(
             block.place(name),
-            f"has the regular expression {shown}in {where}, which {problem}".replace("  ", " "),
+            f"has {shown} in {where} that {problem}",
             problem,
             "write it in the dialect of RE2, or split it over several matches",
         )

@@ -63,7 +63,7 @@ def check_row(kind: str, rule: str, bad: str, good: str, pointer: str, severity:
 def findings(kind: str, rule: str, text: str, settings: Settings | None = None) -> list[Finding]:
     """What one rule says about one document."""
     whole = document(kind, text)
-    assert parse("test.yaml", whole).problems == []
+    assert parse("test.yaml", whole).problems == [], f"does not parse:\n{whole}"
     found, errors = run([rule_named(rule)], mesh_of(whole, settings=settings))
     assert errors == []
     return found

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from meshlint.findings import Draft
 from meshlint.resources import Place, Resource
 from meshlint.schema import mesh_config_defects
-from meshlint.schema.catalogue import APIS, Kind, newest
+from meshlint.schema.catalogue import APIS, Kind, Version, newest
 from meshlint.schema.schemas import spelled, steps_to
 from meshlint.source.nodes import Mapping as MappingNode
 from meshlint.source.nodes import Scalar
@@ -94,26 +94,26 @@ def api_version_not_served(mesh: Mesh, options: Options) -> Iterator[Draft]:
     """A version that no API server of the target release answers for."""
     schemas = mesh.schemas
     for resource in mesh.scope.resources:
+        if schemas.serves(resource) is not False or is_placeholder(resource.api_version):
+            continue
         kind = schemas.kind(resource.group, resource.kind)
-        if kind is None or is_placeholder(resource.api_version):
-            continue
-        version = kind.versions.get(resource.version)
-        if version is not None and kind.serves(version, schemas.versions):
-            continue
-        yield _not_served(mesh, resource, kind)
+        if kind is not None:
+            yield _not_served(mesh, resource, kind)
 
 
 def api_version_preferred(mesh: Mesh, options: Options) -> Iterator[Draft]:
     """A version that is served, where a more stable one is."""
     schemas = mesh.schemas
+    better: dict[tuple[str, str, str], Version | None] = {}
     for resource in mesh.scope.resources:
-        kind = schemas.kind(resource.group, resource.kind)
-        version = kind.versions.get(resource.version) if kind is not None else None
-        if kind is None or version is None or not kind.serves(version, schemas.versions):
+        if not schemas.serves(resource):
             continue
-        best = kind.served(schemas.versions)[0]
-        if best.rank > version.rank and (best.rank[0] > version.rank[0] or version.deprecated):
-            group = f"{kind.group}/" if kind.group else ""
+        key = resource.group, resource.kind, resource.version
+        if key not in better:
+            better[key] = _better(mesh, resource)
+        best, version = better[key], schemas.version(resource)
+        if best is not None and version is not None:
+            group = f"{resource.group}/" if resource.group else ""
             state = "is deprecated" if version.deprecated else f"is older than {best.name}"
             yield Draft(
                 place=resource.place_at("apiVersion"),
@@ -121,6 +121,16 @@ def api_version_preferred(mesh: Mesh, options: Options) -> Iterator[Draft]:
                 label=f"{best.name} is served too",
                 help=f"write apiVersion: {group}{best.name}",
             )
+
+
+def _better(mesh: Mesh, resource: Resource) -> Version | None:
+    """A version of another stage, or any other where that of the resource is deprecated."""
+    kind, version = mesh.schemas.kind(resource.group, resource.kind), mesh.schemas.version(resource)
+    if kind is None or version is None:
+        return None
+    best = kind.served(mesh.schemas.versions)[0]
+    higher = best.rank > version.rank and (best.rank[0] > version.rank[0] or version.deprecated)
+    return best if higher else None
 
 
 def _not_served(mesh: Mesh, resource: Resource, kind: Kind) -> Draft:

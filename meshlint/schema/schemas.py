@@ -58,6 +58,7 @@ class Schemas:
         self._kinds: dict[tuple[str, str], Kind | None] = {}
         self._checks: dict[tuple[str, str, str], Check | None] = {}
         self._compilers: dict[str, Compiler] = {}
+        self._served: dict[tuple[str, str, str], bool | None] = {}
         self._homes: dict[tuple[str, str, str], Homes] = {}
         self._defects: dict[str, list[tuple[Resource, Defect]]] | None = None
 
@@ -72,6 +73,15 @@ class Schemas:
         """The version that a resource is written in; None if its kind or that version is not known."""
         kind = self.kind(resource.group, resource.kind)
         return kind.versions.get(resource.version) if kind is not None else None
+
+    def serves(self, resource: Resource) -> bool | None:
+        """Does the target release serve the version of a resource? None if its kind is not known."""
+        key = resource.group, resource.kind, resource.version
+        if key not in self._served:
+            kind, version = self.kind(resource.group, resource.kind), self.version(resource)
+            served = kind is not None and version is not None and kind.serves(version, self.versions)
+            self._served[key] = served if kind is not None else None
+        return self._served[key]
 
     def schema_of(self, resource: Resource) -> Schema | None:
         """The JSON Schema that holds for a resource. References are relative to `root_of` it."""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from meshlint.mesh.client_tls import ClientTls
     from meshlint.mesh.dataplane import DataPlanes
     from meshlint.mesh.destination_rules import DestinationRules
+    from meshlint.mesh.destinations import Destinations
+    from meshlint.mesh.existence import Existence
     from meshlint.mesh.exposure import Exposures
     from meshlint.mesh.gateways import Gateways
     from meshlint.mesh.injection import Injection
@@ -117,6 +119,18 @@ class Mesh:
         from meshlint.mesh.destination_rules import DestinationRules
 
         return DestinationRules(self)
+
+    @cached_property
+    def destinations(self) -> Destinations:
+        from meshlint.mesh.destinations import Destinations
+
+        return Destinations(self)
+
+    @cached_property
+    def existence(self) -> Existence:
+        from meshlint.mesh.existence import Existence
+
+        return Existence(self)
 
     @cached_property
     def authn(self) -> Authn:

@@ -1,0 +1,1 @@
+"""What traffic does with VirtualServices, DestinationRules and Gateways (catalogue: spec traffic 8.5)."""

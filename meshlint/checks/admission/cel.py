@@ -112,12 +112,10 @@ class _Parser:
         self._primary()
         while True:
             if self._take("."):
-                self._take("?")
                 self._field()
                 if self._take("("):
                     self._list(")")
             elif self._take("["):
-                self._take("?")
                 self.expression()
                 self._want("]")
             elif self._sign() == "{" and self._is_type():
@@ -152,9 +150,18 @@ class _Parser:
             self._take(".")
             self._name()
             if self._take("("):
+                start = self.at
                 self._list(")")
+                if text == "has":
+                    self._has(start)
         else:
             raise _SyntaxError(f"has an unexpected {self._shown()}")
+
+    def _has(self, start: int) -> None:
+        """The macro asks for a field, ``has(a.b)``; what ends otherwise is none."""
+        ending = self.tokens[start : self.at - 1][-2:]
+        if len(ending) < 2 or ending[0][1] != "." or ending[1][0] not in ("name", "quoted"):
+            raise _SyntaxError("calls has() with something that is no field")
 
     def _name(self) -> None:
         kind, text = self._peek()
@@ -172,7 +179,6 @@ class _Parser:
 
     def _list(self, closing: str) -> None:
         while not self._take(closing):
-            self._take("?")
             self.expression()
             if not self._take(","):
                 self._want(closing)
@@ -182,7 +188,6 @@ class _Parser:
 
     def _entries(self) -> None:
         while not self._take("}"):
-            self._take("?")
             self.expression()
             self._want(":")
             self.expression()
@@ -192,7 +197,6 @@ class _Parser:
 
     def _fields(self) -> None:
         while not self._take("}"):
-            self._take("?")
             self._field()
             self._want(":")
             self.expression()

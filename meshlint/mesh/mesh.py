@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from meshlint.mesh.registry import Registry
     from meshlint.mesh.retries import Retries
     from meshlint.mesh.routes import Routes
+    from meshlint.mesh.telemetry import Telemetries
     from meshlint.mesh.timeouts import Timeouts
     from meshlint.mesh.workloads import Workloads
     from meshlint.resources import Resource
@@ -176,7 +177,8 @@ class Mesh:
 
     @cached_property
     def timeouts(self) -> Timeouts:
-        from meshlint.mesh.timeouts import Timeouts
+        from meshlint.mesh.telemetry import Telemetries
+    from meshlint.mesh.timeouts import Timeouts
 
         return Timeouts(self)
 
@@ -185,3 +187,9 @@ class Mesh:
         from meshlint.mesh.retries import Retries
 
         return Retries(self)
+
+    @cached_property
+    def telemetry(self) -> Telemetries:
+        from meshlint.mesh.telemetry import Telemetries
+
+        return Telemetries(self)

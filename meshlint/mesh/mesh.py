@@ -177,8 +177,7 @@ class Mesh:
 
     @cached_property
     def timeouts(self) -> Timeouts:
-        from meshlint.mesh.telemetry import Telemetries
-    from meshlint.mesh.timeouts import Timeouts
+        from meshlint.mesh.timeouts import Timeouts
 
         return Timeouts(self)
 

@@ -7,7 +7,6 @@ nowhere, and a CUSTOM policy denies every request.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from http import HTTPStatus
 from typing import Any, Final
 
 from meshlint.checks.admission.blocks import Block
@@ -32,8 +31,13 @@ _NETWORK: Final = (
     "opentelemetry", "envoyHttpAls", "envoyTcpAls", "envoyOtelAls",
 )  # fmt: skip
 _KINDS: Final = frozenset({*_NETWORK, "prometheus", "stackdriver", "envoyFileAccessLog", "sds"})
-#: status codes of HTTP that Envoy has no name for
-_NOT_ENVOY: Final = frozenset({101, 102, 103, 418, 425, 451})
+#: status codes of HTTP that Envoy has a name for, and 0
+_STATUS: Final = frozenset(
+    {
+        0, 100, *range(200, 209), 226, *range(300, 306), 307, 308, *range(400, 418), *range(421, 425), 426, 428,
+        429, 431, *range(500, 509), 510, 511,
+    }
+)  # fmt: skip
 
 
 def check(mesh: Mesh, options: Options) -> Iterator[Draft]:
@@ -171,7 +175,4 @@ def _special(settings: Block, name: str, kind: str) -> Iterator[Draft]:
 
 
 def _is_status(text: str) -> bool:
-    if not text.isdigit():
-        return False
-    known = {status.value for status in HTTPStatus} - _NOT_ENVOY
-    return int(text) in known or int(text) == 0
+    return text.isdigit() and int(text) in _STATUS

@@ -89,6 +89,10 @@ class DestinationRules:
     def by_resource(self) -> dict[Resource, DestinationRule]:
         return {rule.resource: rule for rule in self.all}
 
+    def covering(self, host: str) -> list[DestinationRule]:
+        """Rules of all namespaces whose host covers the host."""
+        return self._by_any_host.covering(host)
+
     def for_host(
         self, client_namespace: str, service: Service, labels: MappingOf[str, str] | None = None
     ) -> list[DestinationRule]:
@@ -174,6 +178,13 @@ class DestinationRules:
                 if found:
                     return found
         return []
+
+    @cached_property
+    def _by_any_host(self) -> HostIndex[DestinationRule]:
+        index: HostIndex[DestinationRule] = HostIndex()
+        for rule in self.all:
+            index.add(rule.host, rule)
+        return index
 
     @cached_property
     def _local(self) -> dict[str, HostIndex[DestinationRule]]:

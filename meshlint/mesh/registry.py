@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from meshlint.mesh.facts import Fact
@@ -39,6 +40,7 @@ _APP_PROTOCOLS: Final = {
     "kubernetes.io/ws": "HTTP",
     "kubernetes.io/wss": "HTTPS",
 }
+_EVERYBODY: Final = frozenset({"*"})
 _SERVER_FIRST_PORTS: Final = frozenset({25, 53, 3306, 27017})
 
 
@@ -126,12 +128,17 @@ class Registry:
 
     def visible(self, service: Service, namespace: str) -> bool:
         """Does exportTo let clients of the namespace see the service?"""
-        export_to = service.export_to
-        if export_to is None or "*" in export_to:
+        export_to = self._default_export if service.export_to is None else service.export_to
+        if "*" in export_to:
             return True
         if "~" in export_to:
             return False
         return namespace in export_to or ("." in export_to and namespace == service.namespace)
+
+    @cached_property
+    def _default_export(self) -> frozenset[str]:
+        setting = self.mesh.config.setting("defaultServiceExportTo").or_else(None)
+        return frozenset(map(str, setting)) if isinstance(setting, list) and setting else _EVERYBODY
 
     def workloads_of(self, service: Service) -> list[Workload]:
         """Workloads that the selector of the service selects."""

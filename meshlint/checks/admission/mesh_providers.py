@@ -34,8 +34,8 @@ _KINDS: Final = frozenset({*_NETWORK, "prometheus", "stackdriver", "envoyFileAcc
 #: status codes of HTTP that Envoy has a name for, and 0
 _STATUS: Final = frozenset(
     {
-        0, 100, *range(200, 209), 226, *range(300, 306), 307, 308, *range(400, 418), *range(421, 425), 426, 428,
-        429, 431, *range(500, 509), 510, 511,
+        0, 100, *range(200, 209), 226, *range(300, 306), 307, 308, *range(400, 418), *range(421, 425), 426,
+        428, 429, 431, *range(500, 509), 510, 511,
     }
 )  # fmt: skip
 

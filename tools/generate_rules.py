@@ -59,16 +59,25 @@ def family_order(rule: Rule) -> tuple[int, str]:
 def with_table(readme: str, rules: list[Rule]) -> str:
     before, _, rest = readme.partition(BEGIN)
     after = rest.partition(END)[2]
-    return f"{before}{BEGIN}\n{table(rules, 'docs/rules.md')}\n{END}{after}"
+    return f"{before}{BEGIN}\n{families(rules)}\n{END}{after}"
 
 
-def table(rules: Iterable[Rule], page_path: str) -> str:
+def families(rules: Iterable[Rule]) -> str:
+    """A row per family with all its rules: what the README has room for."""
+    lines = ["| Family | Rules |", "|---|---|"]
+    for family, members in groupby(rules, key=lambda rule: rule.info.family):
+        links = [f"[{rule.name}](docs/rules.md#{rule.name})" for rule in members]
+        lines.append(f"| **{FAMILIES.get(family, family)}** ({len(links)}) | {', '.join(links)} |")
+    return "\n".join(lines)
+
+
+def table(rules: Iterable[Rule]) -> str:
     """One table for all rules, a heading row per family."""
     lines = ["| Rule | Finds | Severity | Profile |", "|---|---|---|---|"]
     for family, members in groupby(rules, key=lambda rule: rule.info.family):
         lines.append(f"| **{FAMILIES.get(family, family)}** | | | |")
         lines += [
-            f"| [`{rule.name}`]({page_path}#{rule.name}) | {cell(rule.info.summary)} | {rule.info.severity} "
+            f"| [`{rule.name}`](#{rule.name}) | {cell(rule.info.summary)} | {rule.info.severity} "
             f"| {rule.info.profile} |"
             for rule in members
         ]
@@ -82,7 +91,7 @@ def page(rules: list[Rule]) -> str:
         "# Rules\n",
         f"{len(rules)} rules. In the examples, `#!` ends each line that is found. "
         "`meshlint explain RULE` prints the same on a terminal.\n",
-        table(rules, "") + "\n",
+        table(rules) + "\n",
         *("\n".join(section(rule)) for rule in rules),
     ]
     return "\n".join(parts)

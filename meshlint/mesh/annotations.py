@@ -58,6 +58,72 @@ POD_ANNOTATIONS = frozenset(
     }
 )  # fmt: skip
 
+#: annotations of other objects -> the kinds that they mean something on
+HOMES: dict[str, tuple[str, ...]] = {
+    "istio.io/dry-run": ("AuthorizationPolicy",),
+    "gateway.istio.io/name-override": ("Gateway",),
+    "gateway.istio.io/service-account": ("Gateway",),
+    "networking.istio.io/service-type": ("Gateway",),
+    "ambient.istio.io/waypoint-inbound-binding": ("GatewayClass", "Gateway"),
+    "kubernetes.io/ingress.class": ("Ingress",),
+    "topology.istio.io/controlPlaneClusters": ("Namespace",),
+    "networking.istio.io/traffic-distribution": ("Namespace", "Service", "ServiceEntry"),
+    "networking.istio.io/exportTo": ("Service",),
+    "alpha.istio.io/canonical-serviceaccounts": ("Service",),
+    "alpha.istio.io/kubernetes-serviceaccounts": ("Service",),
+    "traffic.istio.io/nodeSelector": ("Service",),
+    "istio.io/use-waypoint-canary-weight": ("Service", "ServiceEntry", "Namespace"),
+    "istio.io/autoRegistrationGroup": ("WorkloadEntry",),
+    "istio.io/connectedAt": ("WorkloadEntry",),
+    "istio.io/disconnectedAt": ("WorkloadEntry",),
+    "istio.io/workloadController": ("WorkloadEntry",),
+}
+
+#: annotations that Istio or its tools write, or that may sit on anything
+ANYWHERE = frozenset(
+    {
+        "galley.istio.io/analyze-suppress",
+        "gateway.istio.io/controller-version",
+        "istio.io/rev",
+        "sidecar.istio.io/status",
+    }
+)
+
+#: prefixes of annotations that installers write on what they install
+INSTALLERS = ("install.operator.istio.io/", "operator.istio.io/", "internal.istio.io/")
+
+#: labels that are taken for annotations
+LABELS = frozenset(
+    {
+        "istio.io/dataplane-mode",
+        "istio.io/use-waypoint",
+        "istio.io/use-waypoint-namespace",
+        "istio.io/ingress-use-waypoint",
+        "istio.io/waypoint-for",
+        "istio.io/global",
+        "istio.io/tag",
+        "istio.io/gateway-name",
+        "networking.istio.io/enable-autoallocate-ip",
+        "networking.istio.io/gatewayPort",
+        "networking.istio.io/tunnel",
+        "security.istio.io/tlsMode",
+        "service.istio.io/canonical-name",
+        "service.istio.io/canonical-revision",
+        "service.istio.io/workload-name",
+        "topology.istio.io/cluster",
+        "topology.istio.io/network",
+        "topology.istio.io/subzone",
+    }
+)
+
+#: deprecated annotations of Services -> what to use
+DEPRECATED_ON_SERVICES = {
+    "alpha.istio.io/canonical-serviceaccounts": "subjectAltNames in a DestinationRule, or nothing: "
+    "certificates carry the service account of the pod",
+    "alpha.istio.io/kubernetes-serviceaccounts": "subjectAltNames in a DestinationRule, or nothing: "
+    "certificates carry the service account of the pod",
+}
+
 #: deprecated annotations of pods -> what to use
 DEPRECATED = {
     "sidecar.istio.io/inject": "the pod label of the same name",
@@ -69,6 +135,17 @@ DEPRECATED = {
     "sidecar.istio.io/statsInclusionSuffixes": "proxyStatsMatcher in proxy.istio.io/config",
     "traffic.sidecar.istio.io/kubevirtInterfaces": "istio.io/reroute-virtual-interfaces",
 }
+
+
+def is_istios(key: str) -> bool:
+    """Does an annotation belong to Istio? (IST0108)"""
+    domain = key.partition("/")[0]
+    return domain == "istio.io" or domain.endswith(".istio.io")
+
+
+def is_known(key: str) -> bool:
+    return key in POD_ANNOTATIONS or key in HOMES or key in ANYWHERE or key.startswith(INSTALLERS)
+
 
 _GO_BOOLEANS = frozenset(
     ("1", "t", "T", "true", "TRUE", "True", "0", "f", "F", "false", "FALSE", "False")

@@ -1,4 +1,4 @@
-"""Does a host exist, and how sure may one be that it does not? (spec traffic 1.1 to 1.5, repositories 3, 5, 9)
+"""Does a host exist, and how sure may one be that it does not? (spec traffic 1.1 to 1.5, repositories 3 to 9)
 
 A missing Service is a fact only where the input is complete; where other Services of its namespace are
 in the input it is a suspicion, else it is unknown. What every cluster has is never missing, nor what a

@@ -79,7 +79,7 @@ def _plain(proxy: Block) -> Iterator[Draft]:
     if metadata is not None and _AUTO_ALLOCATE in metadata.node.index:
         yield warning(
             metadata.place(_AUTO_ALLOCATE, "key"),
-            f" sets {_AUTO_ALLOCATE}, which istiod does itself since 1.25",
+            f" sets {_AUTO_ALLOCATE}, which allocation by istiod has replaced",
             "deprecated",
             "remove it; ServiceEntries get their addresses from istiod",
         )

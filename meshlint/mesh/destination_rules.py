@@ -174,7 +174,7 @@ class DestinationRules:
         for namespace in dict.fromkeys((owner, root)):
             pool = self._exported.get(namespace)
             if pool is not None:
-                found = [r for r in pool.best(host) if self._exported_to(r, client)]
+                found = [r for r in pool.best(host) if self.exported_to(r, client)]
                 if found:
                     return found
         return []
@@ -189,7 +189,7 @@ class DestinationRules:
     @cached_property
     def _local(self) -> dict[str, HostIndex[DestinationRule]]:
         """Per namespace, the rules that its own clients may use."""
-        return _indexed(rule for rule in self.all if self._exported_to(rule, rule.namespace))
+        return _indexed(rule for rule in self.all if self.exported_to(rule, rule.namespace))
 
     @cached_property
     def _private(self) -> dict[str, HostIndex[DestinationRule]]:
@@ -211,7 +211,8 @@ class DestinationRules:
     def _is_private(self, rule: DestinationRule) -> bool:
         return set(self._export(rule)) <= {".", rule.namespace}
 
-    def _exported_to(self, rule: DestinationRule, namespace: str) -> bool:
+    def exported_to(self, rule: DestinationRule, namespace: str) -> bool:
+        """Does exportTo let clients of the namespace see the rule?"""
         if rule.selector:
             return namespace == rule.namespace
         export = self._export(rule)

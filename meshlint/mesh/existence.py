@@ -92,6 +92,10 @@ class Existence:
             return None
         return "high" if evidence is Evidence.CLOSED else "low"
 
+    def installed_into(self, namespace: str) -> bool:
+        """Does an object of the input install into the namespace what is not in the input?"""
+        return namespace in self._installed
+
     def _state(self, full: str) -> HostState:
         registry = self.mesh.registry
         found = tuple(registry.within(full)) if is_wild(full) else tuple(registry.by_host(full))

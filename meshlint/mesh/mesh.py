@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING
 from meshlint.mesh.scope import Scope, Settings
 
 if TYPE_CHECKING:
+    from meshlint.mesh.absence import Absence
+    from meshlint.mesh.access import Accesses
     from meshlint.mesh.ambient import Ambient
     from meshlint.mesh.authn import Authn
     from meshlint.mesh.authz import Authz
+    from meshlint.mesh.calls import Calls
     from meshlint.mesh.client_tls import ClientTls
     from meshlint.mesh.dataplane import DataPlanes
     from meshlint.mesh.destination_rules import DestinationRules
@@ -24,12 +27,16 @@ if TYPE_CHECKING:
     from meshlint.mesh.gateways import Gateways
     from meshlint.mesh.injection import Injection
     from meshlint.mesh.jwt import Jwt
+    from meshlint.mesh.matching import Matching
     from meshlint.mesh.meshconfig import MeshConfig
     from meshlint.mesh.mtls import MutualTls
     from meshlint.mesh.namespaces import Namespaces
     from meshlint.mesh.registry import Registry
     from meshlint.mesh.retries import Retries
     from meshlint.mesh.routes import Routes
+    from meshlint.mesh.secrets import Secrets
+    from meshlint.mesh.server_groups import ServerGroups
+    from meshlint.mesh.sidecars import Sidecars
     from meshlint.mesh.telemetry import Telemetries
     from meshlint.mesh.timeouts import Timeouts
     from meshlint.mesh.workloads import Workloads
@@ -66,6 +73,12 @@ class Mesh:
             settings.gateway_api_channel,
         )
         return Schemas(self.scope.resources, versions, settings.crds)
+
+    @cached_property
+    def absence(self) -> Absence:
+        from meshlint.mesh.absence import Absence
+
+        return Absence(self)
 
     @cached_property
     def workloads(self) -> Workloads:
@@ -146,6 +159,12 @@ class Mesh:
         return Authz(self)
 
     @cached_property
+    def access(self) -> Accesses:
+        from meshlint.mesh.access import Accesses
+
+        return Accesses(self)
+
+    @cached_property
     def exposures(self) -> Exposures:
         from meshlint.mesh.exposure import Exposures
 
@@ -176,6 +195,24 @@ class Mesh:
         return Routes(self)
 
     @cached_property
+    def secrets(self) -> Secrets:
+        from meshlint.mesh.secrets import Secrets
+
+        return Secrets(self)
+
+    @cached_property
+    def server_groups(self) -> ServerGroups:
+        from meshlint.mesh.server_groups import ServerGroups
+
+        return ServerGroups(self)
+
+    @cached_property
+    def sidecars(self) -> Sidecars:
+        from meshlint.mesh.sidecars import Sidecars
+
+        return Sidecars(self)
+
+    @cached_property
     def timeouts(self) -> Timeouts:
         from meshlint.mesh.timeouts import Timeouts
 
@@ -192,3 +229,15 @@ class Mesh:
         from meshlint.mesh.telemetry import Telemetries
 
         return Telemetries(self)
+
+    @cached_property
+    def calls(self) -> Calls:
+        from meshlint.mesh.calls import Calls
+
+        return Calls(self)
+
+    @cached_property
+    def matching(self) -> Matching:
+        from meshlint.mesh.matching import Matching
+
+        return Matching(self)

@@ -76,10 +76,12 @@ class Tracing:
     """`provider` is '' where spans go nowhere: `legacy` tells that no Telemetry and no default provider
     speaks, so that `defaultConfig.tracing` decides; else tracing is switched off.
 
+    `named` is the provider that was asked for, usable or not; '' where none is.
     `sampling` is in percent; `reported` False: contexts are passed on and no span is sent.
     """
 
     provider: str
+    named: str = ""
     sampling: float = DEFAULT_SAMPLING
     reported: bool = True
     legacy: bool = False
@@ -196,9 +198,9 @@ class Telemetries:
         provider: str | None = next(iter(defaults.value), None)
         certain, places = defaults.certain, list(defaults.because)
         if not entries.value and provider is None:
-            return Fact.of(Tracing("", self._sampling(), legacy=True), *places, certain=certain)
-        state = Tracing("", self._sampling())
-        reported, sampling, tags = True, state.sampling, state.tags
+            return Fact.of(Tracing("", sampling=self._sampling(), legacy=True), *places, certain=certain)
+        reported, sampling = True, self._sampling()
+        tags: tuple[str, ...] = ()
         for entry in entries.value:
             if mode not in entry.modes:
                 continue
@@ -214,7 +216,7 @@ class Telemetries:
         if usable is None:
             return Fact.missing(f"whether the provider {provider} exists is not in the input", *places)
         return Fact.of(
-            Tracing(provider if usable and provider else "", sampling, reported, tags=tags),
+            Tracing((provider or "") if usable else "", provider or "", sampling, reported, tags=tags),
             *places,
             certain=certain,
         )
@@ -299,7 +301,8 @@ class Telemetries:
         names = [str(name) for name in value]
         if any(is_placeholder(name) for name in names):
             return Fact.missing("the default providers are templated", *found.because)
-        return Fact.of(names, *found.because, certain=found.certain)
+        told = bool(self.mesh.settings.platform)  # then its defaults are those of the mesh
+        return Fact.of(names, *found.because, certain=found.certain or told)
 
     @cached_property
     def _providers(self) -> dict[str, str]:

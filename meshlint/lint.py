@@ -173,6 +173,7 @@ def _own_findings(suppressor: Suppressor, selection: Selection, ran: frozenset[s
     speakers: dict[str, Callable[[], Iterable[Draft]]] = {
         "unused-suppression": lambda: suppressor.unused(ran),
         "unknown-rule": suppressor.unknown,
+        "suppressions": suppressor.unexplained,
     }
     found = []
     for rule in selection.rules:

@@ -29,7 +29,7 @@ ISTIOCTL: Final = "galley.istio.io/analyze-suppress"
 KIALI: Final = "kiali.io/ignore-validations"
 
 #: rules about suppressions speak after all others, so a suppression of theirs cannot be judged
-OWN_RULES: Final = frozenset(("unused-suppression", "unknown-rule"))
+OWN_RULES: Final = frozenset(("unused-suppression", "unknown-rule", "suppressions"))
 
 _MARK = "meshlint:"
 _COMMENT = re.compile(r"#[ \t]*meshlint:[ \t]*(?P<words>[^\r\n]*)")
@@ -121,6 +121,21 @@ class Suppressor:
                 help=_HELP_UNUSED.get(entry.kind, ""),
             )
 
+    def unexplained(self) -> Iterator[Draft]:
+        """Suppressions of meshlint's own that suppress something and do not say why, one per line."""
+        seen = set()
+        for entry in self.entries:
+            line = (entry.file.path, entry.file.position(entry.start)[0])
+            if not entry.used or entry.peer or entry.reason or line in seen:
+                continue
+            seen.add(line)
+            yield Draft(
+                TextPlace(entry.file, entry.start, entry.end),
+                f"policy: the suppression of {entry.name} gives no reason",
+                label="no reason",
+                help=_HELP_UNEXPLAINED.get(entry.kind, ""),
+            )
+
     def unknown(self) -> Iterator[Draft]:
         """Suppressions that name no rule, and comments that are not understood."""
         for entry in self.entries:
@@ -209,6 +224,11 @@ class Suppressor:
 _HELP_UNUSED: Final = {
     "comment": "remove the comment, or put it on the line of the finding or above its node",
     "annotation": "remove it from the annotation",
+}
+
+_HELP_UNEXPLAINED: Final = {
+    "comment": "write the reason behind the bracket: `# meshlint: ignore[rule-name] reason`",
+    "annotation": 'write the reason behind the name: "rule-name: reason"',
 }
 
 

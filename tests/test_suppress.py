@@ -15,7 +15,10 @@ from meshlint.policy.rules import Rule, load_rules, rule_from
 from meshlint.source.load import Loaded
 from meshlint.source.parse import parse
 
-OWN = {name: rule for name, rule in load_rules().items() if "builtin" in rule.check}
+#: without `suppressions`, so that most texts here need no reasons
+OWN = {
+    name: rule for name, rule in load_rules().items() if "builtin" in rule.check and name != "suppressions"
+}
 
 
 def rule(name: str, family: str = "demo", equivalents: tuple[str, ...] = ()) -> Rule:
@@ -377,3 +380,27 @@ def test_low_confidence_findings_count_as_use():
     rules = {**RULES, "first": replace(RULES["first"], info=replace(RULES["first"].info, confidence="low"))}
     loaded = Loaded([parse("a.yaml", thing("word: first # meshlint: ignore[first] x"))])
     assert lint_loaded(loaded, Config(), rules).report.findings == []
+
+
+def test_suppressions_without_a_reason(monkeypatch):
+    monkeypatch.setitem(RULES, "suppressions", load_rules()["suppressions"])
+    text = """
+        kind: Thing
+        apiVersion: demo/v1
+        metadata:
+          name: a
+          annotations:
+            meshlint.dev/ignore: "third"
+            galley.istio.io/analyze-suppress: IST0101
+        spec:
+          words:
+            - first # meshlint: ignore[first]
+            - second # meshlint: ignore[second] a reason
+            - first second # meshlint: ignore[first,second]
+            - third
+    """
+    assert [line for line in said(lint(text)) if line.startswith("suppressions")] == [
+        "suppressions@7",
+        "suppressions@11",
+        "suppressions@13",
+    ]

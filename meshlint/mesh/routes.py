@@ -197,6 +197,10 @@ class Routes:
         """Rules that decide what happens when a client in the mesh calls a host: the most specific."""
         return self._index.by_mesh_host.best(host)
 
+    def covering_in_mesh(self, host: str) -> list[Route]:
+        """All rules for clients in the mesh whose hosts cover a host, the exact ones first."""
+        return self._index.by_mesh_host.covering(host)
+
     def unused_http(self, route: Route) -> bool:
         """Is it certain that no client uses the HTTP rule, as its hosts have opaque ports only?
 

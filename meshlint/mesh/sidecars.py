@@ -90,6 +90,10 @@ class Sidecars:
         """
         return _admits(sidecar, service.namespace, service.host, client or sidecar.namespace)
 
+    def sees(self, sidecar: Sidecar, namespace: str, host: str, client: str) -> bool:
+        """Do its egress hosts let in an object of the namespace that is for the host?"""
+        return _admits(sidecar, namespace, host, client)
+
     def reaches(self, sidecar: Sidecar, service: Service, client: str = "") -> bool:
         """Is the service imported, by itself or as a destination of a VirtualService that is?"""
         client = client or sidecar.namespace

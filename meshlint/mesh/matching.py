@@ -1,0 +1,610 @@
+"""Which rule of which route serves one request? (spec traffic 1.8 to 1.11, 1.14, 1.15, 5.3)
+
+Clients in the mesh: the VirtualService with the most specific host that has a rule for the client owns
+the host, and VirtualServices are not merged. Gateways: all VirtualServices with the most specific domain
+are one list, catch-all rules last. Routes of the Gateway API are sorted by precedence. Where the order
+hangs on creation times that are not written, or on what the input does not hold, the answer is unknown.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from enum import Enum
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+from meshlint.mesh.delegates import compatible, exported_to
+from meshlint.mesh.facts import Fact, all_of
+from meshlint.mesh.hosts import covers, intersect, specificity
+from meshlint.mesh.matches import HttpRequest, Sender, is_catch_all, meant_for, takes
+from meshlint.mesh.routes import MESH, Route, server_hosts
+from meshlint.records import dataclass
+from meshlint.resources import Place, Resource
+from meshlint.source.nodes import Mapping, int_of, mappings, string_map, text_of, texts
+
+if TYPE_CHECKING:
+    from meshlint.mesh.gateways import Gateway, Server
+    from meshlint.mesh.mesh import Mesh
+    from meshlint.mesh.registry import Service, ServicePort
+    from meshlint.mesh.sidecars import Sidecar
+
+GATEWAY_ROUTES: Final = frozenset({"HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute"})
+_HTTP_SERVERS: Final = frozenset({"HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTPS"})
+_HTTPS: Final = frozenset({"HTTPS", "TLS"})
+_RANKS: Final = {"Exact": 3, "PathPrefix": 2, "RegularExpression": 1}
+
+
+class Way(Enum):
+    """How a request goes on."""
+
+    RULE = "rule"  #: a rule of a route takes it
+    SERVICE = "service"  #: no rule is for it, and it goes to the service that it names
+    HTTPS = "https"  #: a server of a gateway sends it to https
+    NOWHERE = "nowhere"  #: no rule takes it: 404, or a closed connection
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Served:
+    """`place` is the match, rule, server or service that decides; `port` is the listener's.
+
+    `route` and `match` are those of a rule (no match: the rule takes everything), `service` the one that
+    the request names. `http` False: no proxy reads the request.
+    """
+
+    way: Way
+    place: Place
+    request: HttpRequest
+    port: int | None
+    route: Route | None = None
+    match: Mapping | None = None
+    service: Service | None = None
+    gateway: Gateway | None = None
+    http: bool = True
+
+    @property
+    def decided(self) -> tuple[object, ...]:
+        """The same for answers that mean the same."""
+        return self.way, id(self.route), id(self.match), id(self.service), self.port
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Owner:
+    """The rules of one VirtualService, or one route of the Gateway API, for a domain."""
+
+    resource: Resource
+    domain: str
+    routes: list[Route]
+
+    @property
+    def created(self) -> str:
+        return self.resource.text("metadata", "creationTimestamp") or ""
+
+    @property
+    def gateway_api(self) -> bool:
+        return self.routes[0].api in GATEWAY_ROUTES
+
+
+class Matching:
+    def __init__(self, mesh: Mesh) -> None:
+        self.mesh = mesh
+
+    # -- from inside of the mesh ------------------------------------------------------------------------
+
+    def in_mesh(
+        self, request: HttpRequest, host: str, sender: Sender, sidecar: Sidecar | None = None
+    ) -> Fact[Served]:
+        """The rule for a request of a client in the mesh; `host` is that of its authority, without port."""
+        services = self.callees(host, sender.namespace)
+        name = services[0].host if services else self.mesh.registry.resolve(host, sender.namespace)
+        port = _called_port(request, services)
+        if not port.known:
+            return Fact.missing(port.reason, *port.because)
+        request = replace(request, port=port.value, scheme=request.scheme or "http")
+        service = services[0] if services else None
+        entry = service.port(port.value) if service is not None else None
+        if (
+            service is not None
+            and sidecar is not None
+            and not self.mesh.sidecars.reaches(sidecar, service, sender.namespace)
+        ):
+            return Fact.missing(
+                f"{sidecar.resource.title} does not import {service.host}", sidecar.resource.place()
+            )
+        owners = self._owners_in_mesh(name, sender, sidecar)
+        read = entry is None or not entry.opaque
+        wanted = ("http",) if read else ("tls", "tcp")
+        found = self._chosen(owners, request, sender, name, wanted, services)
+        if found is not None:
+            return found
+        if service is None:
+            return Fact.missing(f"the host {name} is not in the input")
+        return Fact.of(_to_service(request, service, entry, read), service.resource.place())
+
+    def callees(self, host: str, namespace: str) -> list[Service]:
+        """Services that clients of a namespace mean by a host: short, with a namespace, or in full."""
+        registry = self.mesh.registry
+        names = [registry.resolve(host, namespace)]
+        names += [f"{host}.svc.{registry.domain}", f"{host}.{registry.domain}"] if "." in host else []
+        for name in names:
+            seen = [s for s in registry.by_host(name) if registry.visible(s, namespace)]
+            if seen:
+                return seen
+        covering = registry.covering(names[0])
+        return [s for s in covering if s.host.startswith("*") and registry.visible(s, namespace)][:1]
+
+    def _owners_in_mesh(self, host: str, sender: Sender, sidecar: Sidecar | None) -> list[_Owner]:
+        """Whose rules the client sees for the host, the most specific first."""
+        groups: dict[tuple[int, str], list[Route]] = defaultdict(list)
+        for route in self.mesh.routes.covering_in_mesh(host):
+            owner = _owner(route)
+            domain = min((h for h in route.mesh_hosts if covers(h, host)), key=specificity)
+            if route.api == "VirtualService" and not exported_to(owner, sender.namespace):
+                continue
+            if sidecar is not None and not self.mesh.sidecars.sees(
+                sidecar, owner.ns, domain, sender.namespace
+            ):
+                continue
+            group = groups[id(owner), domain]
+            if route not in group:
+                group.append(route)
+        owners = [_Owner(_owner(routes[0]), domain, routes) for (_, domain), routes in groups.items()]
+        return sorted(owners, key=lambda owner: specificity(owner.domain))
+
+    def _chosen(
+        self,
+        owners: list[_Owner],
+        request: HttpRequest,
+        sender: Sender,
+        host: str,
+        protocols: tuple[str, ...],
+        services: list[Service],
+    ) -> Fact[Served] | None:
+        """The answer of those who own the host for this client; None: nobody has a rule for it."""
+        by_domain: dict[str, list[_Owner]] = defaultdict(list)
+        for owner in owners:
+            routes = [r for r in owner.routes if r.protocol in protocols and _yields(r, sender, request.port)]
+            if routes:
+                by_domain[owner.domain].append(replace(owner, routes=routes))
+        for found in by_domain.values():
+            ours = [owner for owner in found if not owner.gateway_api]
+            theirs = self._for_client([o for o in found if o.gateway_api], sender, request.port, services)
+            if ours and theirs:
+                places = [o.resource.place() for o in (ours[0], theirs[0])]
+                return Fact.missing(f"both APIs have routes for {host}, and the order is open", *places)
+            if ours:
+                return self._of_virtual_services(ours, request, sender, host)
+            if theirs:
+                rules = [(route, match) for o in theirs for route in o.routes for match in _matches(route)]
+                return _by_precedence(rules, request, theirs[0].resource.place())
+        return None
+
+    def _for_client(
+        self, owners: list[_Owner], sender: Sender, port: int | None, services: list[Service]
+    ) -> list[_Owner]:
+        """Routes of the client's namespace, else those of the service's (1.14: consumer and producer)."""
+        at_port = [owner for owner in owners if _parent_port(owner.resource, owner.domain, port)]
+        homes = {service.namespace for service in services}
+        consumers = [o for o in at_port if o.resource.ns == sender.namespace and o.resource.ns not in homes]
+        return consumers or [o for o in at_port if o.resource.ns in homes]
+
+    def _of_virtual_services(
+        self, owners: list[_Owner], request: HttpRequest, sender: Sender, host: str
+    ) -> Fact[Served]:
+        """They are not merged: the first one has the host. Its age decides, where it is written."""
+        first = _visible_first(owners, sender.namespace)
+        answers = [_first(owner, request, MESH, sender) for owner in first]
+        if len(answers) == 1:
+            return answers[0]
+        titles = " and ".join(owner.resource.title for owner in first[:2])
+        return _agreed(answers, f"{titles} are both for {host}, and which is older is not in the input")
+
+    # -- through a gateway --------------------------------------------------------------------------------
+
+    def at_gateway(self, request: HttpRequest, host: str, namespace: str, name: str) -> Fact[Served]:
+        """The rule for a request that enters at a gateway of either API."""
+        gateways = self.mesh.gateways.find(namespace, name)
+        if not gateways:
+            return Fact.missing(f"the gateway {namespace}/{name} is not in the input")
+        answers = [self._through(gateway, request, host) for gateway in gateways]
+        return _agreed(answers, f"the input holds several gateways {namespace}/{name}, which differ")
+
+    def _through(self, gateway: Gateway, request: HttpRequest, host: str) -> Fact[Served]:
+        servers = [s for s in gateway.servers if request.port in (None, s.port) and _offers(s, host)]
+        if request.scheme:
+            servers = [s for s in servers if (s.protocol in _HTTPS) is (request.scheme == "https")]
+        if request.port is None:
+            servers = [s for s in servers if not s.https_redirect] or servers
+        if not servers:
+            return Fact.of(_nowhere(request, gateway.resource.place(), gateway), gateway.resource.place())
+        closest = min(specificity(_offered(s, host)) for s in servers)
+        servers = [s for s in servers if specificity(_offered(s, host)) == closest]
+        answers = [self._at_server(gateway, server, request, host) for server in servers]
+        ports = " and ".join(dict.fromkeys(str(s.port) for s in servers))
+        return _agreed(
+            answers, f"the gateway answers differently on its ports {ports}, and the request names none"
+        )
+
+    def _at_server(self, gateway: Gateway, server: Server, request: HttpRequest, host: str) -> Fact[Served]:
+        scheme = request.scheme or ("https" if server.protocol in _HTTPS else "http")
+        request = replace(request, port=server.port, scheme=scheme)
+        place = gateway.resource.place(server.node)
+        if server.https_redirect:
+            at = gateway.resource.place_at("tls", "httpsRedirect", inside=server.node)
+            return Fact.of(Served(Way.HTTPS, at, request, server.port, gateway=gateway), at)
+        read = server.protocol in _HTTP_SERVERS and "PASSTHROUGH" not in server.tls_mode.upper()
+        wanted = ("http",) if read else ("tls", "tcp")
+        routes = [r for r in self.mesh.routes.at_gateway(gateway) if r.protocol in wanted]
+        unsure = [r for r in self._unsure.get(id(gateway), ()) if r.protocol in wanted]
+        owners = _best_owners(routes, gateway, server, host)
+        doubtful = _best_owners(unsure, gateway, server, host)
+        if doubtful and (not owners or specificity(doubtful[0].domain) <= specificity(owners[0].domain)):
+            title = doubtful[0].resource.title
+            return Fact.missing(f"whether the gateway sees {title} is not in the input", place)
+        if not owners:
+            return Fact.of(_nowhere(request, place, gateway), place)
+        return self._of_owners(owners, gateway, request, place)
+
+    def _of_owners(
+        self, owners: list[_Owner], gateway: Gateway, request: HttpRequest, place: Place
+    ) -> Fact[Served]:
+        context = f"{gateway.namespace}/{gateway.name}"
+        if owners[0].gateway_api:
+            rules = [(route, match) for o in owners for route in o.routes for match in _matches(route)]
+            found = _by_precedence(rules, request, place)
+        else:
+            found = _merged(owners, request, context, self.sender_of(gateway), place)
+        if not found.known:
+            return found
+        return Fact.of(replace(found.value, gateway=gateway), *found.because)
+
+    def sender_of(self, gateway: Gateway) -> Sender:
+        """The pods of a gateway as senders; labels are known where one workload serves it."""
+        pods = self.mesh.gateways.workloads_of(gateway)
+        if len(pods) == 1:
+            return Sender(pods[0].namespace, pods[0].labels)
+        return Sender(pods[0].namespace if pods else gateway.namespace)
+
+    @cached_property
+    def _unsure(self) -> dict[int, list[Route]]:
+        """Rules by gateways that may or may not serve them."""
+        index: dict[int, list[Route]] = defaultdict(list)
+        for route in self.mesh.routes.all:
+            for gateway in route.binding.unsure_gateways:
+                index[id(gateway)].append(route)
+        return index
+
+
+# -- rules of VirtualServices, in order ----------------------------------------------------------------
+
+
+def _first(owner: _Owner, request: HttpRequest, context: str, sender: Sender) -> Fact[Served]:
+    """The first rule of one VirtualService that takes the request."""
+    found = _walk(owner.routes, request, context, sender)
+    if found is not None:
+        return found
+    place = owner.resource.place()
+    return Fact.of(_nowhere(request, place), place, reason=f"no rule of {owner.resource.title} takes it")
+
+
+def _walk(routes: Iterable[Route], request: HttpRequest, context: str, sender: Sender) -> Fact[Served] | None:
+    listed = list(routes)
+    for route in listed:
+        answer, match = _taken(route, request, context, sender)
+        if answer is False:
+            continue
+        place = route.resource.place(match) if match is not None else route.place()
+        if answer is None:
+            return Fact.missing(f"whether a rule of {route.title} takes it cannot be told", place)
+        if route.api == "APIRule" and _ambiguous(route, listed, request):
+            return Fact.missing(f"several rules of {route.title} take it", place)
+        if route.action != "delegate":
+            return Fact.of(Served(Way.RULE, place, request, request.port, route, match), place)
+        if not any(other.root is route for other in listed):
+            return Fact.missing(f"the delegate of {route.title} is not in the input", place)
+    return None
+
+
+def _ambiguous(route: Route, routes: list[Route], request: HttpRequest) -> bool:
+    """Does another rule of an APIRule take the request? Kyma sorts them by itself."""
+    others = (r for r in routes if r is not route and r.resource is route.resource)
+    return any(takes(r, match, request) is not False for r in others for match in _matches(r))
+
+
+def _taken(
+    route: Route, request: HttpRequest, context: str, sender: Sender
+) -> tuple[bool | None, Mapping | None]:
+    """Does the rule take the request, and by which of its matches?"""
+    unsure = False
+    for root, match in _pairs(route):
+        static = _meant(route, root, match, context, sender, request.port)
+        if static is False:
+            continue
+        answer = all_of(static, _takes_both(route, root, match, request))
+        if answer:
+            return True, match if match is not None else root
+        unsure = unsure or answer is None
+    return (None if unsure else False), None
+
+
+def _pairs(route: Route) -> Iterator[tuple[Mapping | None, Mapping | None]]:
+    """Matches of the root rule with those of the delegate's rule that fit them; without a root, None."""
+    for root in _matches(route.root) if route.root is not None else [None]:
+        for match in _matches(route):
+            if root is None or match is None or compatible(root, match):
+                yield root, match
+
+
+def _takes_both(
+    route: Route, root: Mapping | None, match: Mapping | None, request: HttpRequest
+) -> bool | None:
+    if route.protocol != "http":
+        return _connection_taken(match, request)
+    return all_of(takes(route, root, request), takes(route, match, request))
+
+
+def _connection_taken(match: Mapping | None, request: HttpRequest) -> bool | None:
+    """A rule for TLS or TCP: by SNI; subnets of destinations are not known."""
+    if match is None:
+        return True
+    host = request.authority.rpartition(":")[0] or request.authority
+    names = [item.text for item in texts(match.get("sniHosts"))]
+    if names and not any(covers(name, host) for name in names):
+        return False
+    return None if texts(match.get("destinationSubnets")) else True
+
+
+def _meant(
+    route: Route, root: Mapping | None, match: Mapping | None, context: str, sender: Sender, port: int | None
+) -> bool | None:
+    """Can the pair apply for this client? Where one of both lists gateways, sources do not count."""
+    if route.api != "VirtualService":
+        return True
+    parts = [
+        (m, r.ns)
+        for m, r in ((match, route.resource), (root, route.root.resource if route.root else None))
+        if m is not None and r is not None
+    ]
+    if route.protocol == "http" and any(texts(m.get("gateways")) for m, _ in parts):
+        listed = [(m, ns) for m, ns in parts if texts(m.get("gateways"))]
+        ports = [int_of(m.get("port")) for m, _ in parts]
+        if any(p and port is not None and p != port for p in ports):
+            return False
+        return all_of(*(meant_for(m, context, ns, sender, port) for m, ns in listed))
+    answers = [meant_for(m, context, ns, sender, port) for m, ns in parts]
+    if route.protocol != "http":
+        answers += [_from_source(m, sender) for m, _ in parts]
+    return all_of(*answers)
+
+
+def _from_source(match: Mapping, sender: Sender) -> bool | None:
+    """In rules for TLS and TCP the source counts beside gateways too."""
+    labels = string_map(match.get("sourceLabels"))
+    source = text_of(match.get("sourceNamespace"))
+    if source and source != sender.namespace:
+        return False
+    if not labels:
+        return True
+    return None if sender.labels is None else labels.items() <= sender.labels.items()
+
+
+def _yields(route: Route, sender: Sender, port: int | None) -> bool:
+    """May the rule be for this client at all?"""
+    return any(_meant(route, root, match, MESH, sender, port) is not False for root, match in _pairs(route))
+
+
+def _visible_first(owners: list[_Owner], namespace: str) -> list[_Owner]:
+    """Of several owners those that come first: the private ones, then the oldest if ages are written."""
+    tiers: dict[int, list[_Owner]] = defaultdict(list)
+    for owner in owners:
+        exports = {item.text for item in texts(owner.resource.get("spec", "exportTo"))}
+        private = owner.resource.ns == namespace and bool(exports) and exports <= {".", namespace}
+        named = namespace in exports or "." in exports
+        tiers[0 if private else 1 if named and "*" not in exports else 2].append(owner)
+    first = tiers[min(tiers)]
+    distinct = len({o.resource.key for o in first}) == len(first)
+    if len(first) > 1 and distinct and all(o.created for o in first):
+        return [min(first, key=lambda o: (o.created, o.resource.name, o.resource.ns))]
+    return first
+
+
+# -- several VirtualServices at a gateway ----------------------------------------------------------------
+
+
+def _best_owners(routes: Iterable[Route], gateway: Gateway, server: Server, host: str) -> list[_Owner]:
+    """Those whose rules the server has under the most specific domain that covers the host."""
+    groups: dict[tuple[int, str], list[Route]] = defaultdict(list)
+    for route in routes:
+        domain = _domain(route, gateway, server, host)
+        if domain is not None:
+            groups[id(_owner(route)), domain].append(route)
+    owners = [_Owner(_owner(found[0]), domain, found) for (_, domain), found in groups.items()]
+    if not owners:
+        return []
+    best = min(specificity(owner.domain) for owner in owners)
+    return [owner for owner in owners if specificity(owner.domain) == best]
+
+
+def _domain(route: Route, gateway: Gateway, server: Server, host: str) -> str | None:
+    """The narrowest domain of a rule at a server that covers the host."""
+    if gateway.api == "gateway-api":
+        if not _attached(route.resource, gateway, server):
+            return None
+        offered = [h for _, h in server.hosts]
+    elif route.api == "VirtualService":
+        offered = server_hosts(server, _owner(route).ns)
+    else:
+        offered = [h for _, h in server.hosts]
+    found = [h for h in intersect(offered, route.hosts) if covers(h, host)]
+    return min(found, key=specificity) if found else None
+
+
+def _merged(
+    owners: list[_Owner], request: HttpRequest, context: str, sender: Sender, place: Place
+) -> Fact[Served]:
+    """One list, in the order of creation, catch-all rules last."""
+    ordered = sorted(owners, key=lambda o: (o.created, o.resource.name, o.resource.ns))
+    keys = {o.resource.key for o in owners}
+    aged = len(keys) == len(owners) and all(o.created for o in owners)
+    for last in (False, True):
+        answers = []
+        for owner in ordered:
+            routes = [r for r in owner.routes if _catches_all(r) is last]
+            found = _walk(routes, request, context, sender)
+            if found is not None and aged:
+                return found
+            answers += [found] if found is not None else []
+        if answers:
+            titles = " and ".join(o.resource.title for o in ordered[:2])
+            return _agreed(answers, f"rules of {titles} take it, and which is older is not in the input")
+    title = owners[0].resource.title if len(owners) == 1 else "the VirtualServices of the host"
+    return Fact.of(
+        _nowhere(request, owners[0].resource.place()), place, reason=f"no rule of {title} takes it"
+    )
+
+
+def _catches_all(route: Route) -> bool:
+    if route.api != "VirtualService" or route.protocol != "http":
+        return False
+    return any(is_catch_all(match) for match in _matches(route)) and route.root is None
+
+
+# -- the Gateway API ---------------------------------------------------------------------------------------
+
+
+def _by_precedence(
+    rules: list[tuple[Route, Mapping | None]], request: HttpRequest, place: Place
+) -> Fact[Served]:
+    """Exact paths, then prefixes, then expressions; the longer; then method, headers, parameters."""
+    ranked = sorted(rules, key=lambda rule: _rank(rule[1]), reverse=True)
+    for number, (route, match) in enumerate(ranked):
+        answer = takes(route, match, request) if route.protocol == "http" else True
+        if answer is False:
+            continue
+        at = route.resource.place(match) if match is not None else route.place()
+        if answer is None:
+            return Fact.missing(f"whether a rule of {route.title} takes it cannot be told", at)
+        rivals = [
+            other
+            for other, m in ranked[number + 1 :]
+            if _rank(m) == _rank(match) and other.resource is not route.resource
+            and takes(other, m, request) is not False
+        ]  # fmt: skip
+        if rivals and not _older(route.resource, [r.resource for r in rivals]):
+            return Fact.missing(
+                f"{route.title} and {rivals[0].title} take it alike, and which is older is not in the input",
+                at,
+            )
+        return Fact.of(Served(Way.RULE, at, request, request.port, route, match), at)
+    return Fact.of(_nowhere(request, place), place, reason="no rule takes it")
+
+
+def _rank(match: Mapping | None) -> tuple[int, int, bool, int, int]:
+    if match is None:
+        return _RANKS["PathPrefix"], 1, False, 0, 0
+    path = match.get("path")
+    method = match.get("method")
+    kind = text_of(path.dig("type")) if path is not None else None
+    length = len((text_of(path.dig("value")) if path is not None else None) or "/")
+    if isinstance(method, Mapping):
+        parts = [text_of(method.get(key)) for key in ("service", "method")]
+        kind, length = ("Exact" if all(parts) else "PathPrefix"), sum(len(p or "") for p in parts)
+    return (
+        _RANKS.get(kind or "PathPrefix", 0),
+        length,
+        method is not None,
+        len(mappings(match.get("headers"))),
+        len(mappings(match.get("queryParams"))),
+    )
+
+
+def _older(resource: Resource, others: list[Resource]) -> bool:
+    """Is it written that the resource is older than the others?"""
+
+    def created(one: Resource) -> str:
+        return one.text("metadata", "creationTimestamp") or ""
+
+    return all(created(r) for r in (resource, *others)) and all(
+        created(resource) < created(o) for o in others
+    )
+
+
+def _matches(route: Route) -> list[Mapping | None]:
+    return [*route.matches] if route.matches else [None]
+
+
+def _attached(resource: Resource, gateway: Gateway, listener: Server) -> bool:
+    """Does one of the parentRefs name this listener of the gateway?"""
+    for ref in resource.mappings("spec", "parentRefs"):
+        namespace = text_of(ref.get("namespace")) or resource.ns
+        section, port = text_of(ref.get("sectionName")), int_of(ref.get("port"))
+        named = (namespace, text_of(ref.get("name"))) == (gateway.namespace, gateway.name)
+        if named and section in (None, listener.name) and port in (None, listener.port):
+            return True
+    return False
+
+
+def _parent_port(resource: Resource, host: str, port: int | None) -> bool:
+    """Is a route with a Service as parent for this port of it?"""
+    for ref in resource.mappings("spec", "parentRefs"):
+        wanted = int_of(ref.get("port"))
+        service = text_of(ref.get("kind")) != "Service" or host.startswith(f"{text_of(ref.get('name'))}.")
+        if service and (wanted is None or port is None or wanted == port):
+            return True
+    return False
+
+
+# -- common ------------------------------------------------------------------------------------------------
+
+
+def _called_port(request: HttpRequest, services: list[Service]) -> Fact[int]:
+    """The port that a client calls: the one it names, the only one, else that of the scheme."""
+    default = 443 if request.scheme == "https" else 80
+    if not services:
+        return Fact.of(request.port or default)
+    ports = [port.number for port in services[0].ports]
+    place = services[0].resource.place()
+    if request.port is not None:
+        if ports and request.port not in ports:
+            return Fact.missing(f"{services[0].resource.title} has no port {request.port}", place)
+        return Fact.of(request.port)
+    if len(ports) == 1:
+        return Fact.of(ports[0])
+    if default in ports or not ports:
+        return Fact.of(default)
+    listed = ", ".join(map(str, ports))
+    return Fact.missing(f"{services[0].resource.title} has the ports {listed}; the request names none", place)
+
+
+def _to_service(request: HttpRequest, service: Service, entry: ServicePort | None, read: bool) -> Served:
+    place = service.resource.place(entry.node) if entry is not None else service.resource.place()
+    return Served(Way.SERVICE, place, request, request.port, service=service, http=read)
+
+
+def _nowhere(request: HttpRequest, place: Place, gateway: Gateway | None = None) -> Served:
+    return Served(Way.NOWHERE, place, request, request.port, gateway=gateway)
+
+
+def _offers(server: Server, host: str) -> bool:
+    return any(covers(offered, host) for _, offered in server.hosts)
+
+
+def _offered(server: Server, host: str) -> str:
+    return min((h for _, h in server.hosts if covers(h, host)), key=specificity)
+
+
+def _owner(route: Route) -> Resource:
+    return route.root.resource if route.root is not None else route.resource
+
+
+def _agreed(answers: list[Fact[Served]], reason: str) -> Fact[Served]:
+    """The answer that all give, or none."""
+    known = [answer for answer in answers if answer.known]
+    if len(known) == len(answers) and len({answer.value.decided for answer in known}) == 1:
+        return answers[0]
+    if len(answers) == 1:
+        return answers[0]
+    places = dict.fromkeys(place for answer in answers for place in answer.because)
+    unknown = next((answer for answer in answers if not answer.known), None)
+    return Fact.missing(unknown.reason if unknown is not None and not known else reason, *places)

@@ -68,6 +68,8 @@ def access_log_none(mesh: Mesh, options: Options) -> Iterator[Draft]:
 def _of_installations(mesh: Mesh, says: str, label: str, advice: str) -> Iterator[Draft]:
     """One finding for each control plane of the input; what Kyma or a setting installs has no place."""
     evidence = mesh.scope.evidence(ISTIO_TELEMETRY, "Telemetry", mesh.config.root)
+    if evidence is Evidence.OPEN:
+        return
     for source in mesh.config.sources:
         if source.mesh is None or source.resource is None or not source.installs or source.broken:
             continue

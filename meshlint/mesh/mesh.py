@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from meshlint.mesh.mtls import MutualTls
     from meshlint.mesh.namespaces import Namespaces
     from meshlint.mesh.registry import Registry
+    from meshlint.mesh.replicas import Replicas
     from meshlint.mesh.retries import Retries
     from meshlint.mesh.routes import Routes
     from meshlint.mesh.secrets import Secrets
@@ -241,3 +242,9 @@ class Mesh:
         from meshlint.mesh.matching import Matching
 
         return Matching(self)
+
+    @cached_property
+    def replicas(self) -> Replicas:
+        from meshlint.mesh.replicas import Replicas
+
+        return Replicas(self)

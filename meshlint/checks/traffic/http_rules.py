@@ -1,0 +1,371 @@
+"""Which HTTP rules of a VirtualService do something else than they seem to say?
+
+Catalogue: spec traffic 8.5; facts 5.2, 5.5, 5.6, 5.7 and 5.9. What Istio refuses is in `checks/admission`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from itertools import chain
+from typing import Any, Final
+
+from meshlint.checks.admission.blocks import Block
+from meshlint.checks.admission.virtual_service import http_rules, rules, specs
+from meshlint.checks.admission.virtual_service import weights as refused_weights
+from meshlint.findings import Draft
+from meshlint.mesh.mesh import Mesh
+from meshlint.mesh.scope import GATEWAY_API
+from meshlint.resources import Place, Resource
+from meshlint.source.nodes import Mapping as YamlMapping
+from meshlint.source.nodes import Scalar, Sequence, mappings, text_of, texts
+
+Options = Mapping[str, Any]
+
+_CLIENT_CONDITIONS: Final = ("sourceLabels", "sourceNamespace")
+#: an origin that no list of one's own can mean
+_PROBE: Final = "https://a.invalid"
+_SCHEMES: Final = ("https://", "http://")
+#: a star after the scheme with no dot behind it: evil-example.com is in https://.*example.com
+_NO_BOUNDARY: Final = re.compile(r"^\^?https?\??://\(?(?:\.\*|\.\+)\)?[A-Za-z0-9]")
+#: sums of weights up to this are ratios, such as 3 to 1
+_RATIO: Final = 20
+
+
+def prefix_boundary(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    for block in specs(mesh):
+        seen: list[tuple[str, str]] = []
+        found = [(rule, match) for rule in block.blocks("http") for match in rule.blocks("match")]
+        paths = [path for _, match in found if (path := _path(match)) is not None]
+        everything = any(rule.lacks("match") for rule in block.blocks("http"))
+        for rule, match in found:
+            path = _path(match)
+            if path is None:
+                continue
+            draft = _double_slash(rule, match, path, seen) or _boundary(match, path, paths, everything)
+            if draft is not None:
+                yield draft
+            seen.append(path)
+
+
+def _path(match: Block) -> tuple[str, str] | None:
+    """Form and text of the uri of a match."""
+    uri = match.block("uri") if "uri" in match.node.index else None
+    for form in ("exact", "prefix", "regex"):
+        if uri is not None and (text := uri.text(form)):
+            return form, text
+    return None
+
+
+def _double_slash(
+    rule: Block, match: Block, path: tuple[str, str], seen: list[tuple[str, str]]
+) -> Draft | None:
+    """A prefix and a rewrite that do not end alike."""
+    rewrite = rule.block("rewrite") if "rewrite" in rule.node.index else None
+    target = rewrite.text("uri") if rewrite is not None else None
+    form, prefix = path
+    uri = match.block("uri")
+    if form != "prefix" or rewrite is None or uri is None or not target or prefix == "/":
+        return None
+    if prefix.endswith("/") is target.endswith("/"):
+        return None
+    if not prefix.endswith("/") and ("prefix", f"{prefix}/") in seen:
+        return None
+    request = f"{prefix}/x" if not prefix.endswith("/") else f"{prefix}x"
+    result = target + request[len(prefix) :]
+    return Draft(
+        uri.place("prefix"),
+        f"{match.resource.title} rewrites the prefix {prefix} to {target}: {request} becomes {result}",
+        label="ends without a slash" if not prefix.endswith("/") else "ends with a slash",
+        help="match the prefix with a slash at its end first and without it second, and rewrite both to "
+        f"{target.rstrip('/') or ''}/"
+        if not prefix.endswith("/")
+        else f"rewrite to {target}/",
+        related=(("the rewrite", rewrite.place("uri")),),
+        severity="warning",
+    )
+
+
+def _boundary(
+    match: Block, path: tuple[str, str], paths: list[tuple[str, str]], everything: bool
+) -> Draft | None:
+    form, text = path
+    uri = match.block("uri")
+    if form != "prefix" or uri is None or text == "/":
+        return None
+    if text.endswith("/"):
+        bare = text.rstrip("/")
+        if everything or not bare or any(_may_match(other, bare) for other in paths):
+            return None
+        return Draft(
+            uri.place("prefix"),
+            f"{match.resource.title} matches the prefix {text}, which {bare} does not have, and no other "
+            f"match takes {bare}",
+            label=f"not {bare} itself",
+            help=f"add a match for the exact path {bare}",
+        )
+    sibling = next((other for kind, other in paths if kind != "regex" and _goes_on(text, other)), None)
+    if sibling is None:
+        return None
+    return Draft(
+        uri.place("prefix"),
+        f"{match.resource.title} matches the prefix {text}, which {sibling} has too: a prefix is compared as "
+        "text, not by segments of the path",
+        label="no boundary",
+        help=f"match {text}/ by prefix and {text} exactly",
+    )
+
+
+def _may_match(pattern: tuple[str, str], path: str) -> bool:
+    form, text = pattern
+    if form == "regex":
+        return True
+    return text == path if form == "exact" else path.startswith(text)
+
+
+def _goes_on(prefix: str, other: str) -> bool:
+    """Does another path have the prefix, but within a segment?"""
+    return len(other) > len(prefix) and other.startswith(prefix) and other[len(prefix)] not in "/?"
+
+
+def rewrite_regex(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    for rule in http_rules(mesh):
+        rewrite = rule.block("rewrite") if "rewrite" in rule.node.index else None
+        if rewrite is None or not rewrite.has("uri"):
+            continue
+        for match in rule.blocks("match"):
+            uri = match.block("uri")
+            if uri is not None and uri.has("regex"):
+                yield Draft(
+                    rewrite.place("uri"),
+                    f"{rule.resource.title} rewrites uri in a rule that matches by regular expression: there "
+                    f"is no prefix to replace, so every request gets the path {rewrite.text('uri') or ''}",
+                    label="replaces the whole path",
+                    help="write uriRegexRewrite with groups for what is to stay",
+                    related=(("the regular expression", uri.place("regex")),),
+                )
+                break
+
+
+def fault_in_production(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    patterns = mesh.settings.production_namespaces
+    for rule in http_rules(mesh):
+        fault = rule.block("fault") if "fault" in rule.node.index else None
+        effects = list(_effects(fault)) if fault is not None else []
+        if fault is None or not effects:
+            continue
+        production = any(fnmatchcase(rule.resource.ns, pattern) for pattern in patterns)
+        if patterns and not production:
+            continue
+        scoped = _scoped(rule)
+        if scoped and not production:
+            continue
+        who = "requests that match" if scoped else "requests"
+        where = f" of the production namespace {rule.resource.ns}" if production else ""
+        yield Draft(
+            fault.place(),
+            f"{rule.resource.title}{where} injects a fault: {' and '.join(effects)} of the {who}",
+            label="injected on purpose",
+            help="remove the fault when the test is over"
+            if production
+            else "name your production namespaces with productionNamespaces in the configuration",
+            severity=None if production and not scoped else "info",
+        )
+
+
+def _effects(fault: Block) -> Iterator[str]:
+    """What a fault does, with the share of requests."""
+    delay = fault.block("delay")
+    if delay is not None and delay.has("fixedDelay") and (share := _share(delay)):
+        yield f"a delay of {delay.text('fixedDelay') or 'some time'} for {share}"
+    abort = fault.block("abort")
+    status = abort and (abort.text("httpStatus") or abort.text("grpcStatus"))
+    if abort is not None and status and (share := _share(abort)):
+        yield f"the status {status} for {share}"
+
+
+def _share(block: Block) -> str:
+    """The share of requests that a fault is for; '' for none or unknown."""
+    percentage = block.block("percentage")
+    value = percentage.real("value") if percentage is not None else block.real("percent")
+    return f"{value:g} %" if value is not None and value > 0 else ""
+
+
+def _scoped(rule: Block) -> bool:
+    """Is a rule for requests or clients that are marked, not for everybody?"""
+    matches = rule.blocks("match")
+    names = ("headers", "queryParams", *_CLIENT_CONDITIONS)
+    return bool(matches) and all(any(match.has(name) for name in names) for match in matches)
+
+
+def mirror_inert(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    for rule in http_rules(mesh):
+        index = rule.node.index
+        mirrors = "mirror" in index or "mirrors" in index
+        if "mirrorPercentage" in index and not mirrors:
+            yield _inert(
+                rule, "mirrorPercentage", "has a share of requests to mirror but no mirror", "no mirror"
+            )
+        elif _is_zero(rule.block("mirrorPercentage")):
+            yield _inert(rule, "mirrorPercentage", "mirrors 0 per cent of the requests", "mirrors nothing")
+        for entry in rule.blocks("mirrors") if "mirrors" in index else ():
+            if _is_zero(entry.block("percentage")):
+                yield _inert(entry, "percentage", "mirrors 0 per cent of the requests", "mirrors nothing")
+
+
+def _is_zero(percentage: Block | None) -> bool:
+    return percentage is not None and percentage.real("value") == 0
+
+
+def _inert(block: Block, name: str, says: str, label: str) -> Draft:
+    return Draft(
+        block.place(name, "key"),
+        f"{block.resource.title} {says}: nothing is mirrored",
+        label=label,
+        help="write the share of requests that are to be mirrored, or remove both",
+    )
+
+
+def weights(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    return chain(refused_weights(mesh, options), _doubtful_weights(mesh))
+
+
+def _doubtful_weights(mesh: Mesh) -> Iterator[Draft]:
+    for _, _, rule in rules(mesh):
+        routes = rule.blocks("route") if "route" in rule.node.index else []
+        if len(routes) == 1:
+            weight = routes[0].number("weight")
+            if weight is not None and 1 <= weight <= 99:
+                yield _doubt(
+                    routes[0], "weight", f"gives its only destination the weight {weight}, and it gets all",
+                    "has no effect", "remove the weight, or add the other destinations", "KIA1104",
+                )  # fmt: skip
+        elif routes:
+            yield from _twice(mesh, routes)
+            yield from _sum(rule, routes)
+
+
+def _twice(mesh: Mesh, routes: list[Block]) -> Iterator[Draft]:
+    """Destinations that a rule lists more than once."""
+    seen: dict[tuple[str, ...], list[Block]] = {}
+    for route in routes:
+        target = route.block("destination")
+        host = target.text("host") if target is not None else None
+        if target is None or not host:
+            continue
+        port = target.block("port")
+        full = mesh.registry.resolve(host, route.resource.ns)
+        key = (full, target.text("subset") or "", (port.text("number") if port else "") or "")
+        seen.setdefault(key, []).append(target)
+    for targets in seen.values():
+        for target in targets if len(targets) > 1 else ():
+            yield _doubt(
+                target, "host", f"lists the destination {target.text('host')} more than once in a rule; its "
+                "weights add up", "listed twice", "list it once, or name different subsets", "KIA1105",
+            )  # fmt: skip
+
+
+def _sum(rule: Block, routes: list[Block]) -> Iterator[Draft]:
+    """Weights that look like percentages and are none."""
+    numbers = [route.number("weight") for route in routes]
+    written = [number for number in numbers if number is not None]
+    total = sum(written)
+    if len(written) < len(routes) or min(written) < 0 or total in (0, 100) or total <= _RATIO:
+        return
+    if len(set(written)) > 1:
+        shares = ", ".join(f"{number} of {total}" for number in written)
+        yield _doubt(
+            rule, "route", f"has weights that add up to {total}, not 100; they count as {shares}",
+            f"add up to {total}", "write weights that add up to 100", "", "key",
+        )  # fmt: skip
+
+
+def _doubt(
+    block: Block, name: str, says: str, label: str, advice: str, code: str, part: str = "value"
+) -> Draft:
+    return Draft(
+        block.place(name, part),
+        f"{block.resource.title} {says}",
+        label=label,
+        help=advice,
+        severity="info",
+        equivalents=(code,) if code else (),
+    )
+
+
+def cors_wildcard_credentials(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    for rule in http_rules(mesh):
+        cors = rule.block("corsPolicy") if "corsPolicy" in rule.node.index else None
+        if cors is None or not cors.true("allowCredentials"):
+            continue
+        for origin in cors.blocks("allowOrigins"):
+            yield from _origin(cors, origin)
+        for item in texts(cors.node.get("allowOrigin")):
+            if item.text == "*":
+                yield _anybody(cors.resource, item, cors.place("allowCredentials"))
+    yield from _gateway_api_cors(mesh)
+
+
+def _origin(cors: Block, origin: Block) -> Iterator[Draft]:
+    credentials = cors.place("allowCredentials")
+    for form in ("exact", "prefix", "regex"):
+        text = origin.text(form)
+        node = origin.node.get(form)
+        if text is None or not isinstance(node, Scalar):
+            continue
+        if _anyone(form, text):
+            yield _anybody(cors.resource, node, credentials)
+        elif form == "regex" and _NO_BOUNDARY.match(text):
+            yield Draft(
+                cors.resource.place(node),
+                f"{cors.resource.title} lets origins that match {text} send requests with credentials, and a "
+                "name of another owner can end in the same way",
+                label="no dot in front of the domain",
+                help=r"write https://([a-z0-9-]+\.)?example\.com, with a dot before the domain",
+                related=(("with credentials", credentials),),
+                severity="warning",
+            )
+
+
+def _anyone(form: str, text: str) -> bool:
+    if form == "exact":
+        return text == "*"
+    if form == "prefix":
+        return any(scheme.startswith(text) for scheme in _SCHEMES)
+    try:
+        return re.fullmatch(text, _PROBE) is not None
+    except re.error:
+        return False
+
+
+def _anybody(resource: Resource, node: Scalar, credentials: Place) -> Draft:
+    return Draft(
+        resource.place(node),
+        f"{resource.title} lets every origin send requests with credentials: any site that a user visits may "
+        "act with the user's cookies and read the answers",
+        label="every origin",
+        help="list the origins that may, or set allowCredentials to false",
+        related=(("with credentials", credentials),),
+    )
+
+
+def _gateway_api_cors(mesh: Mesh) -> Iterator[Draft]:
+    for route in mesh.scope.of(GATEWAY_API, "HTTPRoute"):
+        for rule in route.mappings("spec", "rules"):
+            filters = [*mappings(rule.get("filters"))]
+            for backend in mappings(rule.get("backendRefs")):
+                filters += mappings(backend.get("filters"))
+            for one in filters:
+                yield from _cors_filter(route, one)
+
+
+def _cors_filter(route: Resource, one: YamlMapping) -> Iterator[Draft]:
+    cors = one.get("cors")
+    if not isinstance(cors, YamlMapping) or text_of(one.get("type")) != "CORS":
+        return
+    credentials, origins = cors.get("allowCredentials"), cors.get("allowOrigins")
+    if isinstance(credentials, Scalar) and credentials.value is True and isinstance(origins, Sequence):
+        for item in texts(origins):
+            if item.text in ("*", "https://*", "http://*"):
+                yield _anybody(route, item, route.place(credentials))

@@ -7,6 +7,7 @@ None, "maybe". Attachment is that of 4.1, the order of actions that of 5.2, shap
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from collections.abc import Mapping as MappingOf
 from dataclasses import field, replace
 from enum import Enum
 from functools import cached_property, lru_cache
@@ -195,6 +196,8 @@ class Request:
     http: bool = True
     #: the mesh's trust domain and its aliases; `cluster.local` always stands for them
     trust_domains: frozenset[str] = frozenset({"cluster.local"})
+    #: names are lower case
+    headers: MappingOf[str, str] | None = None
 
 
 class Outcome(Enum):
@@ -397,7 +400,7 @@ def _value_matches(name: str, value: str, request: Request, policy: Policy) -> b
             return None if request.method is None else matches_string(value, request.method)
         case "paths":
             return None if request.path is None else matches_path(value, request.path)
-    return _condition(name, value, request.token)
+    return _condition(name, value, request)
 
 
 def matches_path(value: str, path: str) -> bool:
@@ -405,7 +408,11 @@ def matches_path(value: str, path: str) -> bool:
     return matches_template(value, path) if "{" in value else matches_string(value, path)
 
 
-def _condition(key: str, value: str, token: Token | None) -> bool | None:
+def _condition(key: str, value: str, request: Request) -> bool | None:
+    token = request.token
+    if key.startswith("request.headers[") and request.headers is not None:
+        found = request.headers.get(key[len("request.headers[") : -1].lower())
+        return False if found is None else matches_string(value, found)
     if not key.startswith("request.auth."):
         return None
     if token is None:

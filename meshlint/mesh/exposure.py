@@ -213,13 +213,13 @@ class Exposures:
             yield Entry(
                 proxy=proxy,
                 gateway=gateway.resource,
-                ports=tuple(self._bound_port(proxy, p) for p in ports) or (None,),
+                ports=tuple(self.bound_port(proxy, p) for p in ports) or (None,),
                 peer=Peer() if certificates else Peer(mtls=False),
-                identity=self._identity(proxy, gateway),
+                identity=self.identity(proxy, gateway),
                 internal=self._internal(proxy),
             )
 
-    def _bound_port(self, proxy: Proxy, port: int) -> int | None:
+    def bound_port(self, proxy: Proxy, port: int) -> int | None:
         """What a server's port is for the proxy: the target port of the gateway's Service."""
         if proxy.workload is None:
             return None
@@ -229,7 +229,8 @@ class Exposures:
                 return target.value if target.known else None
         return port
 
-    def _identity(self, proxy: Proxy, gateway: Gateway | None) -> Peer:
+    def identity(self, proxy: Proxy, gateway: Gateway | None) -> Peer:
+        """Who a gateway is for the servers that it calls."""
         domain = self.mesh.config.trust_domain
         account = None
         if proxy.workload is not None:
@@ -297,7 +298,7 @@ class Exposures:
         else:
             namespace = self.mesh.config.root if selector == INGRESS_SELECTOR else ""
             proxy = Proxy(ProxyKind.GATEWAY, namespace, selector, complete=False)
-        return Entry(proxy, None, (None,), Peer(mtls=False), self._identity(proxy, None), False)
+        return Entry(proxy, None, (None,), Peer(mtls=False), self.identity(proxy, None), False)
 
     def _of_services(self) -> Iterator[Exposure]:
         for service in self.mesh.registry.services:
@@ -337,7 +338,7 @@ class Exposures:
             if resource.labels.get("networking.knative.dev/visibility") == "cluster-local":
                 continue
             entries = tuple(
-                Entry(proxy, gateway.resource, (None,), Peer(mtls=False), self._identity(proxy, gateway))
+                Entry(proxy, gateway.resource, (None,), Peer(mtls=False), self.identity(proxy, gateway))
                 for gateway in gateways
                 for proxy in self.proxies_of(gateway)
             )

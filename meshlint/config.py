@@ -95,6 +95,8 @@ def config_from(data: Mapping[str, Any]) -> Config:
             gateway_api_version=str(data.get("gatewayApiVersion", "")),
             gateway_api_channel=data.get("gatewayApiChannel", "standard"),
             kubernetes_version=str(data.get("kubernetesVersion", "")),
+            upgrade_from=str(data.get("upgradeFrom", "")),
+            upgrade_to=str(data.get("upgradeTo", "")),
         ),
         options=data.get("options", {}),
         severity={rule: word or OFF for rule, word in data.get("severity", {}).items()},

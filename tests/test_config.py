@@ -61,6 +61,8 @@ istioVersion: "1.28"
 gatewayApiVersion: "1.4"
 gatewayApiChannel: experimental
 kubernetesVersion: "1.33"
+upgradeFrom: "1.27"
+upgradeTo: "1.28"
 crds: [crds/*.yaml]
 meshConfig:
   trustDomain: example.org
@@ -94,6 +96,7 @@ def test_everything_is_read():
     assert (settings.complete, settings.complete_namespaces) == (False, frozenset(("shop", "pay")))
     assert (settings.gateway_api_version, settings.gateway_api_channel) == ("1.4", "experimental")
     assert (settings.kubernetes_version, config.crds) == ("1.33", ("crds/*.yaml",))
+    assert (settings.upgrade_from, settings.upgrade_to) == ("1.27", "1.28")
     assert settings.mesh_config == {"trustDomain": "example.org"}
     assert (settings.production_namespaces, settings.public_paths) == (("prod-*",), ("/healthz",))
 

@@ -60,6 +60,8 @@ def effective(config: Config) -> dict[str, Any]:
         "gatewayApiVersion": settings.gateway_api_version,
         "gatewayApiChannel": settings.gateway_api_channel,
         "kubernetesVersion": settings.kubernetes_version,
+        "upgradeFrom": settings.upgrade_from,
+        "upgradeTo": settings.upgrade_to,
         "crds": list(config.crds),
         "meshConfig": settings.mesh_config,
         "productionNamespaces": list(settings.production_namespaces),

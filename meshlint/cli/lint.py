@@ -16,6 +16,7 @@ from meshlint.cli.options import (
     checked_names,
     color_option,
     configured,
+    is_release,
     profile_option,
     roots,
     rules_for,
@@ -50,6 +51,8 @@ CLEAN, FINDINGS, BROKEN = 0, 1, 2
 @click.option("--quiet", "-q", is_flag=True, help="Nothing but findings and errors.")
 @click.option("--no-cache", is_flag=True, help="Do not use or keep reports of unchanged inputs.")
 @click.option("--allow-empty", is_flag=True, help="Finding no manifest is fine.")
+@click.option("--upgrade-from", metavar="X.Y", callback=is_release, help="See `meshlint upgrade`.")
+@click.option("--upgrade-to", metavar="X.Y", callback=is_release, help="See `meshlint upgrade`.")
 @color_option
 @scope_options
 def command(paths: tuple[str, ...], **options: Any) -> int:
@@ -60,8 +63,7 @@ def command(paths: tuple[str, ...], **options: Any) -> int:
     not be done.
     """
     wanted = outputs(options["output"], options["format_"])
-    if options["report_only"] and not paths:
-        raise click.UsageError("--report-only needs the files to report on")
+    _check(paths, options)
     config = configured(paths, options)
     rules = rules_for(config)
     config = _with_rules(config, options, rules)
@@ -72,6 +74,16 @@ def command(paths: tuple[str, ...], **options: Any) -> int:
     _write(wanted, linted, options)
     _explain(wanted, report, paths, quiet=options["quiet"])
     return exit_code(report, config.fail_on)
+
+
+def _check(paths: tuple[str, ...], options: Mapping[str, Any]) -> None:
+    """Options that need or exclude others."""
+    if options["report_only"] and not paths:
+        raise click.UsageError("--report-only needs the files to report on")
+    if bool(options["upgrade_from"]) is not bool(options["upgrade_to"]):
+        raise click.UsageError("--upgrade-from and --upgrade-to need each other")
+    if options["upgrade_from"] and options["report_only"]:
+        raise click.UsageError("--upgrade-from and --report-only exclude each other")
 
 
 def exit_code(report: Report, fail_on: str) -> int:
@@ -98,6 +110,10 @@ def _lint(
     paths: tuple[str, ...], config: Config, rules: Mapping[str, Rule], options: Mapping[str, Any]
 ) -> Linted:
     inputs = roots(config) if options["report_only"] or not paths else paths
+    if options["upgrade_from"]:
+        from meshlint.cli.upgrade import compared
+
+        return compared(inputs, config, rules, options["upgrade_from"], options["upgrade_to"])
     only = [shown(path) for path in paths] if options["report_only"] else None
     stdin = sys.stdin.buffer.read() if "-" in inputs else None
     cache = None if options["no_cache"] else user_cache()

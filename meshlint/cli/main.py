@@ -16,6 +16,7 @@ from meshlint import __version__
 COMMANDS: Final = {
     "lint": "Lint manifests: files, folders, globs, - for standard input.",
     "inspect": "Show the effective state of workloads and routes, with the lines that decide it.",
+    "upgrade": "Report what changes for manifests between two releases of Istio.",
     "explain": "Explain a rule: why, options, examples.",
     "rules": "List the rules.",
     "test": "Run the examples of rule files.",

@@ -27,7 +27,8 @@ _VERSIONS: Final = {
 }
 
 
-def _release(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+def is_release(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Callback of options that take a release."""
     if value is not None and not re.fullmatch(r"[0-9]+\.[0-9]+(\.[0-9]+)?", value):
         raise click.BadParameter(f"{value!r} is no release such as 1.28", context, parameter)
     return value
@@ -39,9 +40,9 @@ _SCOPE_OPTIONS: Final = (
     click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave out files; as in .gitignore."),
     click.option("--platform", type=click.Choice(["kyma"]), help="What installs the mesh."),
     click.option("--complete", is_flag=True, help="Everything in the mesh is given: absence is a fact."),
-    click.option("--istio-version", metavar="X.Y", callback=_release, help="Istio that this is meant for."),
-    click.option("--gateway-api-version", metavar="X.Y", callback=_release, help="Gateway API likewise."),
-    click.option("--kubernetes-version", metavar="X.Y", callback=_release, help="Kubernetes likewise."),
+    click.option("--istio-version", metavar="X.Y", callback=is_release, help="Istio that this is meant for."),
+    click.option("--gateway-api-version", metavar="X.Y", callback=is_release, help="Gateway API likewise."),
+    click.option("--kubernetes-version", metavar="X.Y", callback=is_release, help="Kubernetes likewise."),
 )  # fmt: skip
 
 color_option = click.option(

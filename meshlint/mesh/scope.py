@@ -42,6 +42,7 @@ class Settings:
     `mesh_config` is a MeshConfig as plain data, from the configuration file.
     `may_exist` holds (kind, name) pairs seen in templated files; `remainder` is True when templates
     or unbuilt overlays could add anything. Versions are releases such as ``1.28``, '' for the newest known.
+    `upgrade_from` and `upgrade_to` are releases of Istio, both or none.
     """
 
     platform: str = ""
@@ -55,6 +56,8 @@ class Settings:
     gateway_api_version: str = ""
     gateway_api_channel: str = "standard"
     kubernetes_version: str = ""
+    upgrade_from: str = ""
+    upgrade_to: str = ""
     crds: tuple[Path, ...] = ()
     may_exist: frozenset[tuple[str, str]] = frozenset()
     remainder: bool = False

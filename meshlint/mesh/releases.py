@@ -45,18 +45,6 @@ OLDEST_DEFINITIONS: Final[dict[str, str]] = {
     "tcproutes.gateway.networking.k8s.io": "1.6.0",
 }
 
-#: Istio -> the Gateway API that it is built on
-BUILT_ON: Final[dict[str, str]] = {
-    "1.25": "1.2.1",
-    "1.26": "1.3.0",
-    "1.27": "1.3.0",
-    "1.28": "1.4.0",
-    "1.29": "1.4.0",
-    "1.30": "1.5.1",
-    "1.31": "1.6.0",
-    "1.32": "1.6.0",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Experiment:

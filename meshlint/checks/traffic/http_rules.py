@@ -96,7 +96,8 @@ def _boundary(
         return None
     if text.endswith("/"):
         bare = text.rstrip("/")
-        if everything or not bare or any(_may_match(other, bare) for other in paths):
+        known = bare.startswith("/.well-known")  # paths of protocols, which always go on
+        if everything or not bare or known or any(_may_match(other, bare) for other in paths):
             return None
         return Draft(
             uri.place("prefix"),

@@ -38,7 +38,7 @@ def validation(mesh: Mesh, options: Options) -> Iterator[Draft]:
 
 def _authorities(block: Block) -> Iterator[Draft]:
     count = length(block, "caCertificateRefs", 0)
-    if count and block.has("wellKnownCACertificates"):
+    if count and block.text("wellKnownCACertificates"):
         yield denied(
             block.place("wellKnownCACertificates", "key"),
             "has both caCertificateRefs and wellKnownCACertificates",

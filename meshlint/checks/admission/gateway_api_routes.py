@@ -207,3 +207,18 @@ def rule_names(mesh: Mesh, options: Options) -> Iterator[Draft]:
                 )
             elif name:
                 seen.add(name)
+
+
+def sessions(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    """A cookie that outlives the browser needs an end (experimental channel)."""
+    for rule in rules(mesh):
+        session = rule.block("sessionPersistence") if "sessionPersistence" in rule.node.index else None
+        cookie = session.block("cookieConfig") if session else None
+        permanent = cookie is not None and cookie.text("lifetimeType") == "Permanent"
+        if session and cookie and permanent and "absoluteTimeout" not in session.node.index:
+            yield denied(
+                cookie.place("lifetimeType"),
+                "keeps sessions by a permanent cookie without an absoluteTimeout",
+                "absoluteTimeout is missing",
+                "add absoluteTimeout to sessionPersistence, or write lifetimeType: Session",
+            )

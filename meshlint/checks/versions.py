@@ -67,11 +67,12 @@ def istiooperator_in_cluster(mesh: Mesh, options: Options) -> Iterator[Draft]:
     for resource in mesh.scope.of("install.istio.io", "IstioOperator"):
         if mesh.schemas.kind(resource.group, resource.kind) is not None:
             continue
+        title = resource.title if resource.name else "The IstioOperator"
         confidence, how = _applied(resource, always=bool(options.get("applied")))
         yield Draft(
             resource.place_at("kind"),
-            f"{resource.title} {how}, but since Istio {NO_OPERATOR} a cluster has no definition of "
-            "IstioOperator and nothing that acts on it",
+            f"{title} {how}, but since Istio {NO_OPERATOR} a cluster has no definition of IstioOperator and "
+            "nothing that acts on it",
             label="for istioctl only",
             help="install with Helm, or pass the file to `istioctl install -f` and do not apply it",
             confidence=confidence,

@@ -397,3 +397,88 @@ def _unknown_provider(mesh: Mesh, policy: Policy) -> Draft:
         else "add it to meshConfig.extensionProviders as envoyExtAuthzHttp or envoyExtAuthzGrpc",
         related=tuple(("the providers of the mesh", p) for p in providers.because[:1]),
     )  # fmt: skip
+
+
+# -- policies that do not do what they look like -----------------------------------------------------------
+
+
+def allow_nothing(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
+    """An ALLOW policy without rules beside others for the same pods, where it changes nothing."""
+    for policy in mesh.authz.policies:
+        resource = policy.resource
+        if policy.action is not Action.ALLOW or not policy.enforced or policy.rules:
+            continue
+        if not selector_of(resource) or references_of(resource):
+            continue
+        for workload in mesh.authz.attachments.workloads_of(resource)[:20]:
+            others = (
+                p
+                for p in mesh.authz.enforced_at(proxy_of(workload))
+                if p.action is Action.ALLOW and p.rules and p.resource.key != resource.key
+            )
+            other = next(others, None)
+            if other is not None:
+                yield Draft(
+                    policy.place,
+                    f"{resource.title} allows nothing, but {other.resource.title} allows requests to the "
+                    f"same pods ({workload.title}): what any policy allows is allowed, so this one changes "
+                    "nothing",
+                    label="allows nothing beside others that do",
+                    help="delete it, or use action DENY for what must not get through",
+                    related=(("allows requests there", other.place),),
+                )
+                break
+
+
+def negative_only(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
+    """An ALLOW rule that only says whom it does not let in."""
+    for policy in mesh.authz.policies:
+        if policy.action is not Action.ALLOW or not policy.enforced:
+            continue
+        for rule in policy.rules:
+            predicates = list(rule.predicates)
+            if predicates and all(p.nots and not p.values for p in predicates):
+                names = ", ".join(dict.fromkeys(p.field for p in predicates))
+                yield Draft(
+                    _predicate_place(policy, predicates[0]),
+                    f"policy: a rule of {policy.resource.title} allows everything but some {names}; whatever "
+                    "nobody thought of is let in",
+                    label="says only what is not allowed",
+                    help="list what is allowed, or use action DENY for the exceptions",
+                )
+
+
+def dry_run_left(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
+    """A policy that only writes metrics of what it would do."""
+    for policy in mesh.authz.policies:
+        if not policy.dry_run or policy.action not in (Action.ALLOW, Action.DENY):
+            continue
+        deny = policy.action is Action.DENY
+        effect = "denies nothing" if deny else "restricts nothing, not even what it does not allow"
+        yield Draft(
+            policy.resource.place_at("metadata", "annotations", "istio.io/dry-run", part="pair"),
+            f"{policy.resource.title} is a dry run: it {effect}",
+            label="not enforced",
+            help="remove the annotation once the metrics show what was expected",
+        )
+
+
+def scope_root(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
+    """A policy for all workloads of all namespaces that is no default deny."""
+    for policy in mesh.authz.policies:
+        resource = policy.resource
+        if resource.ns != mesh.config.root or selector_of(resource) or references_of(resource):
+            continue
+        if not policy.enforced or (policy.action is Action.ALLOW and not policy.rules):
+            continue
+        says = {
+            Action.ALLOW: "what it allows is allowed everywhere, and no namespace can take that back",
+            Action.DENY: "what it denies is denied everywhere, and no namespace can allow it",
+        }.get(policy.action or Action.AUDIT, "it concerns every workload")
+        yield Draft(
+            resource.place_at("metadata", "namespace", part="pair"),
+            f"policy: {resource.title} has no selector and stands in the root namespace, so it is for the "
+            f"whole mesh, gateways included: {says}",
+            label="for every workload of the mesh",
+            help="select the pods that are meant, or move it to their namespace",
+        )

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from meshlint.mesh.existence import Existence
     from meshlint.mesh.exposure import Exposures
     from meshlint.mesh.gateways import Gateways
+    from meshlint.mesh.identities import Identities
     from meshlint.mesh.injection import Injection
     from meshlint.mesh.jwt import Jwt
     from meshlint.mesh.matching import Matching
@@ -61,6 +62,17 @@ class Mesh:
     @property
     def settings(self) -> Settings:
         return self.scope.settings
+
+    def holds(self, kind: str) -> bool:
+        """Does the input hold an object of a kind, of whatever group?
+
+        `Workload` stands for whatever makes pods, `MeshConfig` for whatever configures a control plane.
+        """
+        if kind == "Workload":
+            return bool(self.workloads.all)
+        if kind == "MeshConfig":
+            return bool(self.config.sources)
+        return kind in self.scope.kinds
 
     @cached_property
     def schemas(self) -> Schemas:
@@ -248,3 +260,9 @@ class Mesh:
         from meshlint.mesh.replicas import Replicas
 
         return Replicas(self)
+
+    @cached_property
+    def identities(self) -> Identities:
+        from meshlint.mesh.identities import Identities
+
+        return Identities(self)

@@ -14,6 +14,7 @@ from typing import Any, Final
 from meshlint.checks.admission.blocks import Block
 from meshlint.checks.admission.virtual_service import http_rules, rules, specs
 from meshlint.checks.admission.virtual_service import weights as refused_weights
+from meshlint.checks.admission.virtual_service_actions import redirect as refused_redirects
 from meshlint.findings import Draft
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.scope import GATEWAY_API
@@ -23,6 +24,9 @@ from meshlint.source.nodes import Scalar, Sequence, mappings, text_of, texts
 
 Options = Mapping[str, Any]
 
+_REQUEST_CONDITIONS: Final = ("method", "authority", "headers", "queryParams", "withoutHeaders", "scheme")
+#: what makes a redirect lead to another place than the path alone
+_ELSEWHERE: Final = ("authority", "port", "derivePort", "scheme")
 _CLIENT_CONDITIONS: Final = ("sourceLabels", "sourceNamespace")
 #: an origin that no list of one's own can mean
 _PROBE: Final = "https://a.invalid"
@@ -147,6 +151,51 @@ def rewrite_regex(mesh: Mesh, options: Options) -> Iterator[Draft]:
                     related=(("the regular expression", uri.place("regex")),),
                 )
                 break
+
+
+def redirect(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    return chain(refused_redirects(mesh, options), _loops(mesh))
+
+
+def _loops(mesh: Mesh) -> Iterator[Draft]:
+    """Redirects to a path that the rule takes, on the same host, and no earlier rule."""
+    for block in specs(mesh):
+        earlier: list[Block] = []
+        for rule in block.blocks("http"):
+            found = rule.block("redirect") if "redirect" in rule.node.index else None
+            target = found.text("uri") if found is not None else None
+            if found is not None and target and all(found.lacks(name) for name in _ELSEWHERE):
+                match = next((m for m in rule.blocks("match") if _certainly_takes(m, target)), None)
+                if match is not None and not any(_may_take(one, target) for one in earlier):
+                    yield _loop(found, match, target)
+            earlier.append(rule)
+
+
+def _certainly_takes(match: Block, target: str) -> bool:
+    path = _path(match)
+    if path is None or path[0] == "regex" or any(not match.lacks(name) for name in _REQUEST_CONDITIONS):
+        return False
+    return _may_match(path, target)
+
+
+def _may_take(rule: Block, target: str) -> bool:
+    if "match" not in rule.node.index:
+        return True
+    paths = [_path(match) for match in rule.blocks("match")]
+    return any(path is None or _may_match(path, target) for path in paths)
+
+
+def _loop(redirected: Block, match: Block, target: str) -> Draft:
+    return Draft(
+        redirected.place("uri"),
+        f"{redirected.resource.title} redirects to {target}, which the same rule takes: a client that follows "
+        "comes back without end",
+        label="leads back here",
+        help="redirect to another path, or change the authority or the scheme",
+        related=(("takes it", match.place("uri", "key")),),
+        severity="warning",
+        equivalents=(),
+    )
 
 
 def fault_in_production(mesh: Mesh, options: Options) -> Iterator[Draft]:

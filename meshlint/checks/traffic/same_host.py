@@ -53,22 +53,28 @@ def duplicate_host_mesh(mesh: Mesh, options: Options) -> Iterator[Draft]:
 
 def _contested(full: str, owners: list[_Owner]) -> Iterator[Draft]:
     for owner in owners:
-        for other in owners[:_ENOUGH]:
-            if other.resource.key != owner.resource.key and _collide(owner, other):
-                yield _contest(full, owner, other)
-                break
+        others = [
+            other
+            for other in owners[:_ENOUGH]
+            if other.resource.key != owner.resource.key and _collide(owner, other)
+        ]
+        if others:
+            yield _contest(full, owner, others)
 
 
-def _contest(full: str, owner: _Owner, other: _Owner) -> Draft:
+def _contest(full: str, owner: _Owner, others: list[_Owner]) -> Draft:
+    """Kiali counts as one group what writes its gateways alike."""
+    other = others[0]
+    alike = any(one.bucket is owner.bucket for one in others)
     return Draft(
         owner.place,
         f"{owner.resource.title} and {other.resource.title} both have HTTP rules for {full} in the mesh: "
         "they are not merged, and only those of one are used",
         label="one of several for this host",
         help="put the rules into one VirtualService, or hand parts of it to delegates",
-        related=(("the other one", other.place),),
+        related=tuple(("the other one", one.place) for one in others[:2]),
         confidence=_together(owner.resource, other.resource),
-        equivalents=("IST0109", "KIA1106") if owner.bucket is other.bucket else ("IST0109",),
+        equivalents=("IST0109", "KIA1106") if alike else ("IST0109",),
     )
 
 

@@ -122,6 +122,18 @@ class Matching:
             return Fact.missing(f"the host {name} is not in the input")
         return Fact.of(_to_service(request, service, entry, read), service.resource.place())
 
+    def directly(self, request: HttpRequest, host: str, namespace: str) -> Fact[Served]:
+        """The same for a client whose requests no proxy reads: they go where they are addressed to."""
+        services = self.callees(host, namespace)
+        if not services:
+            return Fact.missing(f"the host {host} is not in the input")
+        port = _called_port(request, services)
+        if not port.known:
+            return Fact.missing(port.reason, *port.because)
+        request = replace(request, port=port.value, scheme=request.scheme or "http")
+        entry = services[0].port(port.value)
+        return Fact.of(_to_service(request, services[0], entry, False), services[0].resource.place())
+
     def callees(self, host: str, namespace: str) -> list[Service]:
         """Services that clients of a namespace mean by a host: short, with a namespace, or in full."""
         registry = self.mesh.registry
@@ -257,7 +269,7 @@ class Matching:
             found = _merged(owners, request, context, self.sender_of(gateway), place)
         if not found.known:
             return found
-        return Fact.of(replace(found.value, gateway=gateway), *found.because)
+        return Fact.of(replace(found.value, gateway=gateway), *found.because, reason=found.reason)
 
     def sender_of(self, gateway: Gateway) -> Sender:
         """The pods of a gateway as senders; labels are known where one workload serves it."""

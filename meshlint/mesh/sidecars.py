@@ -71,10 +71,14 @@ class Sidecars:
         plane = self.mesh.data_planes.of(workload)
         if plane.known and plane.value is not DataPlane.SIDECAR:
             return Fact.of(None, *plane.because, reason="only sidecars read it")
-        own = self.by_namespace.get(workload.namespace, [])
+        return self.of_pod(workload.namespace, workload.labels)
+
+    def of_pod(self, namespace: str, labels: dict[str, str]) -> Fact[Sidecar | None]:
+        """The same for a pod with a sidecar that is known by its labels."""
+        own = self.by_namespace.get(namespace, [])
         root = self.by_namespace.get(self.mesh.config.root, [])
         candidates = (
-            [s for s in own if s.selector and matches(s.selector, workload.labels)],
+            [s for s in own if s.selector and matches(s.selector, labels)],
             [s for s in own if not s.selector],
             [s for s in root if not s.selector],
         )

@@ -30,7 +30,7 @@ def cases(rule: Rule) -> Iterator[tuple[Example, str]]:
 def failures(rule: Rule, example: Example, kind: str, rules: Mapping[str, Rule]) -> list[str]:
     """What is wrong with one example; `rules` are all rules, for rules about suppressions."""
     files: dict[str, str] = getattr(example, kind)
-    findings, errors = _findings(rule, example, files, rules)
+    findings, errors = findings_of(rule, example, files, rules)
     found = {(f.location.file, f.location.start_line): f for f in findings}
     marked = set(_marked(files))
     wrong = [error.message for error in errors]
@@ -42,21 +42,23 @@ def failures(rule: Rule, example: Example, kind: str, rules: Mapping[str, Rule])
     return wrong
 
 
+def findings_of(
+    rule: Rule, example: Example, files: dict[str, str], rules: Mapping[str, Rule]
+) -> tuple[list[Finding], list[RunError]]:
+    """What a rule finds in the files of one of its examples, in profile audit."""
+    loaded = load_texts(files)
+    config = replace(config_from(example.config), profile="audit", options={rule.name: example.options})
+    if "builtin" not in rule.check:
+        mesh = mesh_of(loaded, config)
+        return run([rule], mesh, config.options, holds=mesh.holds)
+    report = lint_loaded(loaded, config, rules).report
+    return [f for f in report.active if f.rule == rule.name], []
+
+
 def shape_failures(rule: Rule) -> list[str]:
     """What every rule owes its readers."""
     kinds = {kind for _, kind in cases(rule)}
     return [f"a {kind} example is missing" for kind in ("bad", "good") if kind not in kinds]
-
-
-def _findings(
-    rule: Rule, example: Example, files: dict[str, str], rules: Mapping[str, Rule]
-) -> tuple[list[Finding], list[RunError]]:
-    loaded = load_texts(files)
-    config = replace(config_from(example.config), profile="audit", options={rule.name: example.options})
-    if "builtin" not in rule.check:
-        return run([rule], mesh_of(loaded, config), config.options)
-    report = lint_loaded(loaded, config, rules).report
-    return [f for f in report.active if f.rule == rule.name], []
 
 
 def _marked(files: dict[str, str]) -> Iterator[tuple[str, int]]:

@@ -169,14 +169,11 @@ class Report:
 def resolve(draft: Draft, rule: RuleInfo, fix: Fix | None = None) -> Finding:
     """Turn symbolic places into lines and columns."""
     resource: Resource | None = draft.resource or getattr(draft.place, "resource", None)
-    confidence = rule.confidence
-    if draft.confidence is not None:
-        confidence = max(confidence, draft.confidence, key=CONFIDENCES.index)
     return Finding(
         rule=rule.name,
         family=rule.family,
         severity=draft.severity or rule.severity,
-        confidence=confidence,
+        confidence=confidence_of(draft, rule),
         message=draft.message,
         location=locate(draft.place),
         label=draft.label,
@@ -186,6 +183,13 @@ def resolve(draft: Draft, rule: RuleInfo, fix: Fix | None = None) -> Finding:
         equivalents=rule.equivalents if draft.equivalents is None else draft.equivalents,
         fix=fix,
     )
+
+
+def confidence_of(draft: Draft, rule: RuleInfo) -> str:
+    """That of the rule, unless the draft lowers it."""
+    if draft.confidence is None:
+        return rule.confidence
+    return max(rule.confidence, draft.confidence, key=CONFIDENCES.index)
 
 
 def reference(resource: Resource) -> ResourceRef:

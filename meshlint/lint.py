@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meshlint.config import Config, check_names
-from meshlint.findings import Draft, Finding, Location, Report, RunError, Skipped, resolve
+from meshlint.findings import CONFIDENCES, Draft, Finding, Location, Report, RunError, Skipped, resolve
 from meshlint.mesh.mesh import Mesh
 from meshlint.policy.index import built_in_rules
 from meshlint.policy.names import Names
@@ -106,8 +106,10 @@ def lint_loaded(
     names = Names(rules)
     selection = Selection.of(config, rules, names)
     mesh = mesh_of(loaded, config)
-    found, errors = run(selection.rules, mesh, config.options, progress)
     suppressor = Suppressor(loaded.files, mesh.scope.resources, names, config)
+    # what suppresses a finding that is not shown is of use too
+    wanted = CONFIDENCES if suppressor.entries else selection.confidences
+    found, errors = run(selection.rules, mesh, config.options, progress, holds=mesh.holds, confidences=wanted)
     findings = suppressor.apply(found)
     ran = selection.names - {error.rule for error in errors}
     findings.extend(_own_findings(suppressor, selection, ran))

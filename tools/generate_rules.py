@@ -104,6 +104,8 @@ def section(rule: Rule) -> Iterator[str]:
     facts = [f"severity {info.severity}", f"confidence {info.confidence}", f"profile {info.profile}"]
     if rule.since:
         facts.append(f"since {rule.since}")
+    if rule.kinds:
+        facts.append("looks at " + ", ".join(rule.kinds))
     if info.equivalents:
         facts.append("also known as " + ", ".join(info.equivalents))
     if info.controls:

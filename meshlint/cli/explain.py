@@ -57,6 +57,8 @@ def page(rule: Rule, look: Paint) -> Iterator[str]:
     yield from (f"  {line}".rstrip() for line in info.why.strip().splitlines())
     yield ""
     yield f"  family: {info.family}   profile: {info.profile}   confidence: {info.confidence}"
+    if rule.kinds:
+        yield f"  looks at: {', '.join(rule.kinds)}"
     if info.equivalents:
         yield f"  the same in other tools: {', '.join(info.equivalents)}"
     if info.controls:

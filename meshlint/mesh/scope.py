@@ -69,6 +69,7 @@ class Scope:
 
     resources: tuple[Resource, ...]
     settings: Settings = field(default_factory=Settings)
+    kinds: frozenset[str] = field(init=False)
     _kinds: dict[tuple[str, str], list[Resource]] = field(init=False)
     _identities: dict[tuple[str, str, str, str], list[Resource]] = field(init=False)
     _namespaced: dict[tuple[str, str, str], list[Resource]] = field(init=False)
@@ -87,6 +88,7 @@ class Scope:
             identities[group, kind, namespace, resource.name].append(resource)
             namespaced[group, kind, namespace].append(resource)
             inhabited.add(namespace)
+        self.kinds = frozenset(kind for _, kind in kinds)
         self._kinds = dict(kinds)
         self._identities = dict(identities)
         self._namespaced = dict(namespaced)

@@ -46,6 +46,8 @@ class Rule:
     fix: Fix | None
     #: rules that say less about the same place
     refines: tuple[str, ...] = ()
+    #: kinds of objects without all of which there can be no finding; none where there always may be one
+    kinds: tuple[str, ...] = ()
     examples: tuple[Example, ...] = ()
 
     @property
@@ -143,6 +145,7 @@ def rule_from(data: dict[str, Any]) -> Rule:
         since=data.get("since", ""),
         fix=Fix(fix["safety"], fix["title"]) if fix else None,
         refines=tuple(data.get("refines", ())),
+        kinds=tuple(data.get("kinds", ())),
         examples=tuple(_examples(data.get("examples", ()))),
     )
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
-from meshlint.findings import Draft, Finding, RunError, resolve
+from meshlint.findings import CONFIDENCES, Draft, Finding, RunError, confidence_of, resolve
 from meshlint.policy.rules import Rule, RuleError
 
 Check = Callable[[Any, Mapping[str, Any]], Iterator[Draft]]
@@ -17,23 +17,40 @@ def run(
     mesh: Any,
     options: Mapping[str, Mapping[str, Any]] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
+    *,
+    holds: Callable[[str], bool] | None = None,
+    confidences: Collection[str] = CONFIDENCES,
 ) -> tuple[list[Finding], list[RunError]]:
-    """Run the rules over one mesh; `options` are the user's per rule name, over the defaults."""
+    """Run the rules over one mesh; `options` are the user's per rule name, over the defaults.
+
+    `holds` says whether the mesh has objects of a kind: rules that name kinds need one of theirs.
+    Only findings of the `confidences` are wanted.
+    """
     found: list[tuple[Rule, Draft, Finding]] = []
     errors: list[RunError] = []
     rules = tuple(rules)
     for done, rule in enumerate(rules):
         if progress:
             progress(rule.name, done, len(rules))
+        if not _may_find(rule, holds, confidences):
+            continue
         settings = {**rule.defaults, **((options or {}).get(rule.name, {}))}
         try:
             for draft in check_of(rule)(mesh, settings):
-                found.append((rule, draft, resolve(draft, rule.info, rule.fix)))  # noqa: PERF401 - it may crash
+                if confidence_of(draft, rule.info) in confidences:
+                    found.append((rule, draft, resolve(draft, rule.info, rule.fix)))  # noqa: PERF401
         except RuleError as error:
             errors.append(RunError(str(error), rule=rule.name))
         except Exception as error:  # a crash in one rule must not stop the others
             errors.append(RunError(f"rule {rule.name} crashed: {_where(error)}", rule=rule.name))
     return _refined(found), errors
+
+
+def _may_find(rule: Rule, holds: Callable[[str], bool] | None, confidences: Collection[str]) -> bool:
+    """Could the rule find anything here that is wanted? Confidences are those of the rule or lower."""
+    if holds is not None and rule.kinds and not any(map(holds, rule.kinds)):
+        return False
+    return not set(CONFIDENCES[CONFIDENCES.index(rule.info.confidence) :]).isdisjoint(confidences)
 
 
 def check_of(rule: Rule) -> Check:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
-from meshlint.findings import Finding
+from meshlint.findings import CONFIDENCES, Finding
 from meshlint.policy.names import Names
 from meshlint.policy.rules import PROFILES, Rule
 from meshlint.records import dataclass
@@ -44,10 +44,15 @@ class Selection:
     def names(self) -> frozenset[str]:
         return frozenset(rule.name for rule in self.rules)
 
+    @property
+    def confidences(self) -> tuple[str, ...]:
+        """Those of the findings that are shown: the last profile alone has low ones."""
+        return CONFIDENCES if self.wishes.profile == PROFILES[-1] else CONFIDENCES[:-1]
+
     def shown(self, finding: Finding) -> Finding | None:
         """The finding as it is reported, or None if nobody asked for it."""
         wishes = self.wishes
-        if finding.confidence == "low" and wishes.profile != PROFILES[-1]:
+        if finding.confidence not in self.confidences:
             return None
         if wishes.select and not self._means(wishes.select, finding):
             return None

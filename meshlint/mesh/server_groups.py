@@ -12,22 +12,38 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from meshlint.records import dataclass
-from meshlint.source.nodes import text_of
+from meshlint.source.nodes import Node, text_of
 
 if TYPE_CHECKING:
     from meshlint.mesh.gateways import Gateway, Server
     from meshlint.mesh.mesh import Mesh
+    from meshlint.resources import Place, Resource
 
 _Selector = frozenset[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bound:
-    """A server of a Gateway, with the address that it binds ('' for all)."""
+    """A server of a Gateway, with the address that it binds ('' for all).
+
+    `item` is what is compared with other servers: a host, a Secret's name; its port where it is None.
+    """
 
     gateway: Gateway
     server: Server
     bind: str
+    item: Node | None = None
+
+    def at(self, item: Node) -> Bound:
+        return Bound(self.gateway, self.server, self.bind, item)
+
+    @property
+    def resource(self) -> Resource:
+        return self.gateway.resource
+
+    @property
+    def place(self) -> Place:
+        return self.resource.place(self.item or self.server.node.get("port") or self.server.node)
 
     @property
     def port(self) -> int:
@@ -72,11 +88,11 @@ def rivals(bounds: Iterable[Bound]) -> Iterator[tuple[Bound, Bound]]:
     own: dict[int, Bound] = {}
     for bound in listed:
         if len(firsts) < 2:
-            firsts.setdefault(bound.gateway.resource.key, bound)
-        own.setdefault(id(bound.gateway.resource), bound)
+            firsts.setdefault(bound.resource.key, bound)
+        own.setdefault(id(bound.resource), bound)
     for bound in listed:
-        key = bound.gateway.resource.key
-        other = next((b for k, b in firsts.items() if k != key), None) or own[id(bound.gateway.resource)]
+        key = bound.resource.key
+        other = next((b for k, b in firsts.items() if k != key), None) or own[id(bound.resource)]
         if other is not bound:
             yield bound, other
 

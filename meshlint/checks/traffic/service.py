@@ -1,0 +1,168 @@
+"""Do the ports of Services say which protocol they speak, and do they agree? (spec traffic 1.7)"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from meshlint.checks.admission.blocks import Block, spec
+from meshlint.checks.admission.grammar import PROTOCOLS
+from meshlint.findings import Draft
+from meshlint.mesh.mesh import Mesh
+from meshlint.mesh.registry import HTTP_LIKE, TLS_LIKE, Service, ServicePort
+from meshlint.mesh.workloads import Workload
+from meshlint.resources import Place
+
+Options = Mapping[str, Any]
+
+_KUBERNETES: Final = frozenset({"kubernetes.io/h2c", "kubernetes.io/ws", "kubernetes.io/wss"})
+#: ports whose protocol nobody guesses
+_KNOWN_PORTS: Final = frozenset({25, 53, 3306, 27017})
+_MANAGED: Final = "gateway.istio.io/managed"
+_HTTP2: Final = ("grpc", "h2c", "http2")
+
+
+# -- port-naming ----------------------------------------------------------------------------------
+
+
+def port_naming(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    for service in mesh.registry.services:
+        if service.resource.kind != "Service" or not _concerns(mesh, service):
+            continue
+        block = spec(service.resource)
+        for port in block.blocks("ports") if block is not None else ():
+            yield from _port(port)
+
+
+def _concerns(mesh: Mesh, service: Service) -> bool:
+    """Is there a proxy that has to know the protocol?"""
+    if service.namespace in (mesh.config.root, "kube-system") or _MANAGED in service.resource.labels:
+        return False
+    return any(mesh.data_planes.in_mesh(workload) for workload in mesh.registry.workloads_of(service))
+
+
+def _port(port: Block) -> Iterator[Draft]:
+    if (port.text("protocol") or "TCP").upper() != "TCP" or port.number("port") in _KNOWN_PORTS:
+        return
+    name = "appProtocol" if port.node.get("appProtocol") is not None else "name"
+    text = port.text(name)
+    if text is None and name in port.node.index:
+        return
+    if text and (says_protocol(text) if name == "name" else _is_protocol(text)):
+        return
+    what = f"whose {name} {text} names no protocol" if text else "without name and appProtocol"
+    happens, severity = "the proxy has to guess it from the traffic", None
+    if text and any(part in text.lower() for part in _HTTP2):
+        happens, severity = "gateways speak HTTP/1.1 to it, which gRPC and HTTP/2 servers refuse", "warning"
+    yield Draft(
+        port.place(name) if text else port.place("port"),
+        f"{port.resource.title} has a port {what}; {happens}",
+        label="no protocol that Istio knows",
+        help="set appProtocol, or let the name begin with the protocol: http-web, grpc, tcp-cache",
+        severity=severity,
+        equivalents=("IST0118", "KIA0602" if name == "appProtocol" else "KIA0601"),
+    )
+
+
+def says_protocol(name: str) -> bool:
+    """Does the name of a port begin with a protocol?"""
+    lower = name.lower()
+    return lower.startswith("grpc-web") or lower.partition("-")[0] in PROTOCOLS
+
+
+def _is_protocol(text: str) -> bool:
+    lower = text.lower()
+    return lower.startswith("grpc-web") or lower.partition("-")[0] in PROTOCOLS or text in _KUBERNETES
+
+
+# -- service-conflicting-ports --------------------------------------------------------------------
+
+_Entry = tuple[Service, ServicePort]
+
+
+def conflicting_ports(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    said: set[tuple[int, int]] = set()
+    for workload in mesh.workloads.all:
+        services = [s for s in mesh.registry.services_of(workload) if s.resource.kind == "Service"]
+        if not services or not mesh.data_planes.in_mesh(workload):
+            continue
+        for number, entries in _by_target(mesh, services, workload).items():
+            yield from _judge(workload, number, entries, said)
+
+
+def _by_target(mesh: Mesh, services: list[Service], workload: Workload) -> dict[int, list[_Entry]]:
+    """Ports of Services by the port of the pods that they lead to."""
+    found: dict[int, list[_Entry]] = defaultdict(list)
+    for service in services:
+        for port in service.ports:
+            target = mesh.registry.target_port(service, port, workload)
+            if target.known and port.protocol not in ("UDP", "SCTP"):
+                found[target.value].append((service, port))
+    return found
+
+
+def _judge(
+    workload: Workload, number: int, entries: list[_Entry], said: set[tuple[int, int]]
+) -> Iterator[Draft]:
+    """Each entry that speaks another language than the first, or comes from another port number."""
+    first, its = next(((s, p) for s, p in entries if p.protocol), entries[0])
+    for service, port in entries:
+        if port is its or (service is not first and service.resource.key == first.resource.key):
+            continue
+        key = (id(port.node), id(its.node))
+        if key in said:
+            continue
+        if _language(port) and _language(its) and _language(port) != _language(its):
+            said.add(key)
+            yield _disagreement(workload, number, (service, port), (first, its))
+        elif port.number != its.number:
+            said.add(key)
+            yield _other_number(workload, number, (service, port), (first, its))
+
+
+def _language(port: ServicePort) -> str:
+    """What the proxy of the pods makes of the port; '' where it sniffs."""
+    if not port.protocol:
+        return ""
+    if port.protocol in HTTP_LIKE:
+        return "http"
+    return "tls" if port.protocol in TLS_LIKE else "tcp"
+
+
+def _disagreement(workload: Workload, number: int, one: _Entry, other: _Entry) -> Draft:
+    (service, port), (first, its) = one, other
+    return Draft(
+        service.resource.place_at("name" if not port.app_protocol else "appProtocol", inside=port.node),
+        f"port {number} of {workload.title} is {its.protocol} for {_named(first, its)} and {port.protocol} "
+        f"for {_named(service, port)}: its proxy knows one protocol for the port, and the other does not work",
+        label=f"{port.protocol} here",
+        help="let both say the same protocol, or lead them to different ports of the pods",
+        related=((f"{its.protocol} here", _place(first, its)), ("the pods", workload.resource.place())),
+        resource=workload.resource,
+        equivalents=("IST0116", "IST0137") if port.number != its.number else ("IST0116",),
+    )
+
+
+def _other_number(workload: Workload, number: int, one: _Entry, other: _Entry) -> Draft:
+    (service, port), (first, its) = one, other
+    return Draft(
+        _place(service, port),
+        f"port {number} of {workload.title} is port {its.number} for {_named(first, its)} and {port.number} "
+        f"for {_named(service, port)}; proxies of old releases mixed the two up",
+        label="another number for the same port",
+        help="use one number, unless clients need both",
+        related=(("the other number", _place(first, its)), ("the pods", workload.resource.place())),
+        resource=workload.resource,
+        severity="info",
+        confidence="low",
+        equivalents=("IST0137",),
+    )
+
+
+def _named(service: Service, port: ServicePort) -> str:
+    return f"{service.resource.title}:{port.number}"
+
+
+def _place(service: Service, port: ServicePort) -> Place:
+    return service.resource.place_at("port", inside=port.node)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from meshlint.checks.versions import deprecated_settings
 from meshlint.findings import Draft
 from meshlint.resources import Place, Resource
 from meshlint.schema import mesh_config_defects
@@ -63,7 +64,8 @@ def experimental_field(mesh: Mesh, options: Options) -> Iterator[Draft]:
 
 
 def deprecated_field(mesh: Mesh, options: Options) -> Iterator[Draft]:
-    return _drafts(mesh, "deprecated-field")
+    yield from _drafts(mesh, "deprecated-field")
+    yield from deprecated_settings(mesh)
 
 
 def mesh_config_invalid(mesh: Mesh, options: Options) -> Iterator[Draft]:

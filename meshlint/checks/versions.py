@@ -10,10 +10,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from meshlint.checks.admission.blocks import Block, spec
+from meshlint.checks.admission.mesh_config import title_of, written
 from meshlint.findings import Draft
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.releases import (
     CHECKS_GATEWAY_API,
+    DEPRECATED_SETTINGS,
     EXPERIMENTS,
     NEWEST,
     NO_OPERATOR,
@@ -90,6 +92,23 @@ def _applied(resource: Resource, *, always: bool) -> tuple[str | None, str]:
     if kinds - {"IstioOperator", None}:
         return "medium", "stands in one file with objects for the cluster"
     return "low", "may be applied to the cluster"
+
+
+# -- deprecated-field, for the mesh configuration --------------------------------------------------
+
+
+def deprecated_settings(mesh: Mesh) -> Iterator[Draft]:
+    for config in written(mesh):
+        for path, (becomes, advice) in DEPRECATED_SETTINGS.items():
+            parent = config.node.dig(*path[:-1])
+            key = parent.key(path[-1]) if isinstance(parent, MappingNode) else None
+            if key is not None:
+                yield Draft(
+                    config.resource.place(key),
+                    f"{title_of(config.resource)}: {'.'.join(path)} of the mesh configuration {becomes}",
+                    label="deprecated",
+                    help=advice,
+                )
 
 
 # -- experimental-feature -------------------------------------------------------------------------

@@ -46,6 +46,21 @@ OLDEST_DEFINITIONS: Final[dict[str, str]] = {
 }
 
 
+_PROVIDERS: Final = "define an extension provider and name it in a Telemetry"
+#: settings of the mesh configuration that are no longer wanted -> what becomes of them, what to do
+DEPRECATED_SETTINGS: Final[dict[tuple[str, ...], tuple[str, str]]] = {
+    ("certificates",): ("is ignored", "remove it, and let a certificate manager make the certificates"),
+    ("verifyCertificateAtClient",): ("is ignored: certificates are always verified", "remove it"),
+    ("defaultConfig", "zipkinAddress"): ("is deprecated", _PROVIDERS),
+    ("defaultConfig", "tracing", "lightstep"): ("is ignored by releases without that tracer", _PROVIDERS),
+    ("defaultConfig", "tracing", "openCensusAgent"): (
+        "is ignored by releases without that tracer",
+        _PROVIDERS,
+    ),
+    ("defaultConfig", "tracing", "stackdriver"): ("is ignored by releases without that tracer", _PROVIDERS),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Experiment:
     """A part of Istio's API that is not stable. `path` leads through lists; '' is the kind as a whole."""

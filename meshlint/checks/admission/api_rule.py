@@ -157,10 +157,11 @@ def services(mesh: Mesh, options: Options) -> Iterator[Draft]:
 
 
 def empty(mesh: Mesh, options: Options) -> Iterator[Draft]:
-    """The definition of v2 asks for a spec, that of v2alpha1 does not."""
+    """The definition of v2 asks for a spec; with v2alpha1 it is the controller that does."""
     for resource in resources(mesh):
-        if resource.version == "v2alpha1" and "spec" not in resource.root.index:
-            yield failed(
+        if "spec" not in resource.root.index:
+            refuse = failed if resource.version == "v2alpha1" else denied
+            yield refuse(
                 resource.place(),
                 "has no spec",
                 "nothing to expose",

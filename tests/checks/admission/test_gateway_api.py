@@ -782,7 +782,7 @@ def filled_by_a_template(node: Any, value: str | None) -> Any:
         "{parentRefs: [~, a], rules: [~, a, {matches: ~, filters: a, backendRefs: [~, a]}]}",
         "{parentRefs: a, rules: {a: b}}",
         "{rules: [{matches: [{path: a, headers: a, method: a}], filters: [{type: [a], cors: a}]}]}",
-        "{rules: [{filters: [{type: URLRewrite, urlRewrite: {path: a}}, {type: CORS, cors: a}]}]}",
+        "{rules: [{filters: [{type: URLRewrite, urlRewrite: {path: a}}, {cors: a}], backendRefs: a}]}",
         "{rules: [{backendRefs: [{name: ~, group: ~, kind: ~, port: ~, weight: ~, filters: ~}]}]}",
     ],
 )

@@ -20,7 +20,6 @@ Options = Mapping[str, Any]
 
 
 def delegate_broken(mesh: Mesh, options: Options) -> Iterator[Draft]:
-    named: set[tuple[str, str]] = set()
     for resource in roots(mesh):
         for rule in resource.mappings("spec", "http"):
             delegate = rule.get("delegate")
@@ -28,12 +27,9 @@ def delegate_broken(mesh: Mesh, options: Options) -> Iterator[Draft]:
             if not isinstance(delegate, YamlMapping) or not name or is_placeholder(name):
                 continue
             namespace = text_of(delegate.get("namespace")) or resource.ns
-            named.add((namespace, name))
             draft = _broken(mesh, resource, delegate, namespace, name)
             if draft is not None:
                 yield draft
-    if mesh.settings.complete:
-        yield from _orphans(mesh, named)
 
 
 def _broken(mesh: Mesh, resource: Resource, delegate: YamlMapping, namespace: str, name: str) -> Draft | None:
@@ -62,18 +58,6 @@ def _broken(mesh: Mesh, resource: Resource, delegate: YamlMapping, namespace: st
         related=related,
         confidence=confidence,
     )
-
-
-def _orphans(mesh: Mesh, named: set[tuple[str, str]]) -> Iterator[Draft]:
-    for resource in mesh.scope.of(ISTIO_NETWORKING, "VirtualService"):
-        if is_delegate(resource) and (resource.ns, resource.name) not in named:
-            yield Draft(
-                resource.place(),
-                f"{resource.title} has no hosts, and no VirtualService delegates to it: it does nothing",
-                label="nobody delegates to it",
-                help="write its hosts, or a rule that delegates to it",
-                severity="info",
-            )
 
 
 def delegate_match_conflict(mesh: Mesh, options: Options) -> Iterator[Draft]:

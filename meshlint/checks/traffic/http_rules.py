@@ -188,8 +188,8 @@ def _may_take(rule: Block, target: str) -> bool:
 def _loop(redirected: Block, match: Block, target: str) -> Draft:
     return Draft(
         redirected.place("uri"),
-        f"{redirected.resource.title} redirects to {target}, which the same rule takes: a client that follows "
-        "comes back without end",
+        f"{redirected.resource.title} redirects to {target}, which the same rule takes: a client that "
+        "follows comes back without end",
         label="leads back here",
         help="redirect to another path, or change the authority or the scheme",
         related=(("takes it", match.place("uri", "key")),),

@@ -135,7 +135,7 @@ def _readable(block: Block, name: str) -> bool:
 
 def root_all(mesh: Mesh, options: Options) -> Iterator[Draft]:
     root = mesh.config.root
-    assumed = not mesh.config.root_namespace.known
+    assumed = not mesh.config.root_namespace.certain
     for block, patches in _filters(mesh):
         resource = block.resource
         if resource.ns != root or not patches or "workloadSelector" in block.node.index:

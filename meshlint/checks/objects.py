@@ -187,7 +187,7 @@ def _items(node: Node | None) -> Iterable[Node]:
 
 def wildcard_dr_host(mesh: Mesh, options: Options) -> Iterator[Draft]:
     root = mesh.config.root
-    assumed = not mesh.config.root_namespace.known
+    assumed = not mesh.config.root_namespace.certain
     cluster = f".svc.{mesh.registry.domain}"
     for rule in mesh.destination_rules.all:
         if not rule.wildcard or rule.namespace == root or is_placeholder(rule.host):

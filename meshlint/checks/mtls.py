@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
@@ -15,7 +14,7 @@ from meshlint.mesh.registry import Service
 from meshlint.mesh.scope import ISTIO_SECURITY, Evidence
 from meshlint.mesh.workloads import Workload
 from meshlint.resources import Place, Resource
-from meshlint.source.nodes import Scalar, mappings, text_of, texts
+from meshlint.source.nodes import text_of
 
 Options = Mapping[str, Any]
 Exposed = tuple[Workload, int | None]
@@ -358,19 +357,10 @@ def strict_nonmesh_client(mesh: Mesh, options: Options) -> Iterator[Draft]:
 
 def _outside_calls(mesh: Mesh, client: Workload) -> Iterator[Draft]:
     sure = mesh.data_planes.of(client).certain or mesh.injection.of(client).certain
-    said: set[tuple[str, int]] = set()
-    for node in _addresses(client):
-        for host, port in _hosts_in(node.text):
-            for service in mesh.registry.lookup(host, client.namespace) or _two_part(mesh, host):
-                for entry in service.ports:
-                    key = (service.host, entry.number)
-                    if key in said or (port is not None and entry.number != port):
-                        continue
-                    said.add(key)
-                    place = client.resource.place(node)
-                    yield from _blocked(
-                        mesh, service, entry.number, place, client.title, client.resource, sure
-                    )
+    for call in mesh.clients.of(client):
+        yield from _blocked(
+            mesh, call.service, call.port.number, call.place, client.title, client.resource, sure
+        )
 
 
 def _blocked(
@@ -401,40 +391,6 @@ def _blocked(
             confidence=None if sure else "low",
         )
         return
-
-
-def _addresses(client: Workload) -> Iterator[Scalar]:
-    """Values of environment variables and arguments of the pod."""
-    for container in client.containers:
-        for variable in mappings(container.get("env")):
-            value = variable.get("value")
-            if isinstance(value, Scalar):
-                yield value
-        for field in ("command", "args"):
-            yield from texts(container.get(field))
-
-
-#: a host after a scheme, before a port, or with the domain of Services
-_ADDRESS = re.compile(
-    r"(?P<scheme>[a-z][a-z0-9+]*://(?:[^/@\s]*@)?)?(?P<host>[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?)(?::(?P<port>\d{1,5}))?"
-)
-
-
-def _hosts_in(text: str) -> Iterator[tuple[str, int | None]]:
-    for found in _ADDRESS.finditer(text):
-        host, port = found["host"], found["port"]
-        if found["scheme"] or port or ".svc" in host:
-            implied = {"http://": 80, "https://": 443}.get(found["scheme"] or "")
-            yield host, int(port) if port else implied
-
-
-def _two_part(mesh: Mesh, host: str) -> list[Service]:
-    """DNS also knows ``name.namespace`` and ``name.namespace.svc``."""
-    name, _, rest = host.partition(".")
-    namespace, _, tail = rest.partition(".")
-    if not namespace or tail not in ("", "svc"):
-        return []
-    return mesh.registry.by_host(mesh.registry.resolve(name, namespace))
 
 
 def _in_production(mesh: Mesh, namespace: str) -> bool:

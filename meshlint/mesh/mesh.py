@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from meshlint.mesh.authz import Authz
     from meshlint.mesh.calls import Calls
     from meshlint.mesh.client_tls import ClientTls
+    from meshlint.mesh.clients import Clients
     from meshlint.mesh.dataplane import DataPlanes
     from meshlint.mesh.destination_rules import DestinationRules
     from meshlint.mesh.destinations import Destinations
@@ -140,6 +141,12 @@ class Mesh:
         from meshlint.mesh.client_tls import ClientTls
 
         return ClientTls(self)
+
+    @cached_property
+    def clients(self) -> Clients:
+        from meshlint.mesh.clients import Clients
+
+        return Clients(self)
 
     @cached_property
     def destination_rules(self) -> DestinationRules:

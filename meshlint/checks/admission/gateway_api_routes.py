@@ -7,6 +7,7 @@ rest of a rule.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from meshlint.checks.admission.blocks import Block
@@ -119,12 +120,13 @@ def backend_kind(mesh: Mesh, options: Options) -> Iterator[Draft]:
 
 def _service_name(block: Block, what: str, name: str | None) -> Iterator[Draft]:
     if name and "." in name:
-        yield inert(
+        draft = inert(
             block.place("name"),
             f"names {what} {name!r}, but Services have no dots in their names; {_FAILS}",
             "a host name, not that of a Service",
             "write the name of the Service, and its namespace under namespace",
         )
+        yield replace(draft, equivalents=("KIA1402",))
 
 
 def _foreign_backend(block: Block, what: str, group: str, kind: str) -> Draft:

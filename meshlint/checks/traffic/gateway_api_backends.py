@@ -6,11 +6,11 @@ A reference is satisfied by any version of what it names. Routes of other implem
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 from meshlint.checks.admission.blocks import once
 from meshlint.checks.traffic.grants import Target, grant_missing, misplaced
-from meshlint.checks.traffic.route_refs import SERVICE_CODES, Ref, dotted, parents, reference, routes
+from meshlint.checks.traffic.route_refs import SERVICE_CODES, Ref, parents, reference, routes
 from meshlint.findings import Draft
 from meshlint.mesh.existence import Presence
 from meshlint.mesh.mesh import Mesh
@@ -18,19 +18,9 @@ from meshlint.mesh.registry import Service
 from meshlint.mesh.scope import ISTIO_NETWORKING
 from meshlint.resources import Resource
 from meshlint.source.nodes import Mapping as YamlMapping
-from meshlint.source.nodes import Scalar, int_of, mappings, text_of
+from meshlint.source.nodes import int_of, mappings
 
 Options = Mapping[str, Any]
-
-#: (group, kind) of backends that Istio knows
-_BACKENDS: Final = frozenset(
-    {
-        ("", "Service"), (ISTIO_NETWORKING, "Hostname"), ("multicluster.x-k8s.io", "ServiceImport"),
-        ("inference.networking.k8s.io", "InferencePool"), ("inference.networking.x-k8s.io", "InferencePool"),
-        ("gateway.networking.x-k8s.io", "XBackend"),
-    }
-)  # fmt: skip
-
 
 # -- httproute-backend ----------------------------------------------------------------------------
 
@@ -70,21 +60,11 @@ def backend(mesh: Mesh, options: Options) -> Iterator[Draft]:
             yield from _service(mesh, ref)
         elif (ref.group, ref.kind) == (ISTIO_NETWORKING, "Hostname"):
             yield from _hostname(mesh, ref)
-        elif ref.group in ("", "apps", ISTIO_NETWORKING) and (ref.group, ref.kind) not in _BACKENDS:
-            yield Draft(
-                ref.place("kind"),
-                f"{ref.resource.title} has a backend of the kind {ref.kind}, which Istio cannot send "
-                "requests to: its share gets the status 500",
-                label="no kind of backend",
-                help="name a Service, or a Hostname of networking.istio.io",
-                equivalents=(),
-            )
 
 
 def _service(mesh: Mesh, ref: Ref) -> Iterator[Draft]:
     if "." in ref.name:
-        yield dotted(ref)
-        return
+        return  # no name of a Service: the rule on kinds of backends speaks
     resources = mesh.scope.find("", "Service", ref.namespace, ref.name)
     if not resources:
         sure = mesh.existence.service_missing(ref.namespace, ref.name)
@@ -124,16 +104,6 @@ def _may_have(service: Service, number: int) -> bool:
 
 
 def _hostname(mesh: Mesh, ref: Ref) -> Iterator[Draft]:
-    if ref.node.get("namespace") is not None and ref.crosses:
-        yield Draft(
-            ref.place("namespace"),
-            f"{ref.resource.title} gives the Hostname {ref.name} a namespace; it is refused, and its share "
-            "gets the status 500",
-            label="a Hostname has no namespace",
-            help="drop namespace",
-            equivalents=(),
-        )
-        return
     state = mesh.existence.of(ref.name, ref.resource.ns) if "." in ref.name else None
     if state is not None and state.presence not in (Presence.MISSING, Presence.UNQUALIFIED):
         return
@@ -189,46 +159,3 @@ def _is_reported(mesh: Mesh, ref: Ref) -> bool:
 def _at_a_gateway(mesh: Mesh, ref: Ref) -> bool:
     """Grants are asked for where a gateway reads the route; parents in the mesh need none."""
     return any(p.kind in ("Gateway", "ListenerSet", "XListenerSet") for p in parents(mesh)[ref.resource])
-
-
-# -- httproute-weight -----------------------------------------------------------------------------
-
-
-def weight(mesh: Mesh, options: Options) -> Iterator[Draft]:
-    for resource in routes(mesh):
-        if _foreign(mesh, resource):
-            continue
-        for rule in resource.mappings("spec", "rules"):
-            if not _answers_itself(rule):
-                yield from _weights(resource, rule)
-
-
-def _answers_itself(rule: YamlMapping) -> bool:
-    """Does a filter answer, or may it?"""
-    kinds = {text_of(f.get("type")) for f in mappings(rule.get("filters"))}
-    return bool(kinds & {"RequestRedirect", "ExtensionRef"})
-
-
-def _weights(resource: Resource, rule: YamlMapping) -> Iterator[Draft]:
-    written = rule.get("backendRefs")
-    entries = mappings(written)
-    weights = [entry.get("weight") for entry in entries]
-    if entries and all(int_of(node) == 0 for node in weights):
-        place = resource.place(weights[0])
-        yield Draft(
-            place,
-            f"{resource.title} gives all backends of a rule the weight 0: every request gets the status 500",
-            label="nobody gets a share",
-            help="give one of the backends a weight, or drop the rule",
-            related=tuple(("and 0 here", resource.place(node)) for node in weights[1:3]),
-        )
-    elif not entries and resource.kind == "HTTPRoute" and not isinstance(written, Scalar):
-        yield Draft(
-            resource.place_at("backendRefs", part="key", inside=rule),
-            f"{resource.title} has a rule without backends that does not redirect either: every request that "
-            "it matches gets the status 500",
-            label="no backend",
-            help="name a backend, add a RequestRedirect filter, or drop the rule",
-            severity="warning",
-            confidence="medium",
-        )

@@ -135,7 +135,7 @@ def _disagreement(workload: Workload, number: int, one: _Entry, other: _Entry) -
     return Draft(
         service.resource.place_at("name" if not port.app_protocol else "appProtocol", inside=port.node),
         f"port {number} of {workload.title} is {its.protocol} for {_named(first, its)} and {port.protocol} "
-        f"for {_named(service, port)}: its proxy knows one protocol for the port, and the other does not work",
+        f"for {_named(service, port)}: its proxy knows one protocol for the port, and the other suffers",
         label=f"{port.protocol} here",
         help="let both say the same protocol, or lead them to different ports of the pods",
         related=((f"{its.protocol} here", _place(first, its)), ("the pods", workload.resource.place())),

@@ -7,12 +7,11 @@ from typing import Any, Final
 
 from meshlint.checks.admission.blocks import Block
 from meshlint.checks.admission.gateway_api import SPOKEN, denied, inert, length, listener_owners
-from meshlint.checks.admission.grammar import label_key_problem, label_value_problem
+from meshlint.checks.admission.grammar import label_key_problem
 from meshlint.findings import Draft
 from meshlint.mesh.gateways import Gateway
 from meshlint.mesh.mesh import Mesh
 from meshlint.source.nodes import Mapping as YamlMapping
-from meshlint.source.nodes import Scalar
 from meshlint.source.templates import is_placeholder
 
 Options = Mapping[str, Any]
@@ -122,34 +121,19 @@ def addresses(mesh: Mesh, options: Options) -> Iterator[Draft]:
 
 
 def infrastructure(mesh: Mesh, options: Options) -> Iterator[Draft]:
-    """Labels and annotations that the resources of a gateway get."""
+    """Keys of labels and annotations that the resources of a gateway get; their values are in the schema."""
     for owner in listener_owners(mesh):
         block = owner.block("infrastructure") if "infrastructure" in owner.node.index else None
         for name in ("labels", "annotations") if block else ():
-            yield from _keys(block, name) if block else ()
-
-
-def _keys(block: Block, name: str) -> Iterator[Draft]:
-    written = block.node.get(name)
-    what = f"the {name.removesuffix('s')} key"
-    for key, value in written.index.values() if isinstance(written, YamlMapping) else ():
-        if is_placeholder(key.text):
-            continue
-        if problem := label_key_problem(key.text):
-            yield denied(
-                block.resource.place(key),
-                f"gives the gateway {what} {key.text!r}, which {problem}",
-                problem,
-                "write a name, or a DNS prefix, a slash and a name",
-            )
-        text = value.text if isinstance(value, Scalar) and value.value is not None else ""
-        if name == "labels" and not is_placeholder(text) and (problem := label_value_problem(text)):
-            yield denied(
-                block.resource.place(value),
-                f"gives the gateway the label {key.text}={text!r}, whose value {problem}",
-                problem,
-                "write a value that a label can have",
-            )
+            written = block.node.get(name) if block else None
+            for key, _ in written.index.values() if isinstance(written, YamlMapping) else ():
+                if not is_placeholder(key.text) and (problem := label_key_problem(key.text)):
+                    yield denied(
+                        owner.resource.place(key),
+                        f"gives the gateway the {name.removesuffix('s')} key {key.text!r}, which {problem}",
+                        problem,
+                        "write a name, or a DNS prefix, a slash and a name",
+                    )
 
 
 def allowed_routes(mesh: Mesh, options: Options) -> Iterator[Draft]:

@@ -19,6 +19,7 @@ from meshlint.mesh.scope import ISTIO_NETWORKING
 from meshlint.records import dataclass
 from meshlint.resources import Place, Resource
 from meshlint.source.nodes import Mapping, Node, int_of, mappings, string_map, text_of, texts
+from meshlint.source.templates import is_placeholder
 
 if TYPE_CHECKING:
     from meshlint.mesh.mesh import Mesh
@@ -69,6 +70,7 @@ class DestinationRules:
         self.mesh = mesh
         self._selected: dict[tuple[str, str, str], list[DestinationRule]] = {}
         self._usable: dict[tuple[DestinationRule, str, str], bool] = {}
+        self._subset_names: dict[DestinationRule, frozenset[str]] = {}
 
     @cached_property
     def all(self) -> list[DestinationRule]:
@@ -88,6 +90,14 @@ class DestinationRules:
     @cached_property
     def by_resource(self) -> dict[Resource, DestinationRule]:
         return {rule.resource: rule for rule in self.all}
+
+    def declares(self, rule: DestinationRule, subset: str) -> bool:
+        """Does a rule define a subset, or may it once a template is filled in?"""
+        names = self._subset_names.get(rule)
+        if names is None:
+            written = [text_of(one.get("name")) or "" for one in rule.subsets]
+            names = self._subset_names[rule] = frozenset("*" if is_placeholder(n) else n for n in written)
+        return subset in names or "*" in names
 
     def covering(self, host: str) -> list[DestinationRule]:
         """Rules of all namespaces whose host covers the host."""

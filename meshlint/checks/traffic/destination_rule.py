@@ -6,7 +6,7 @@ Catalogue: spec traffic 8.5 and dr-port-level-replaces of 8.4; procedures 1.12, 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from meshlint.findings import Draft
@@ -187,7 +187,7 @@ def subset_unused(mesh: Mesh, options: Options) -> Iterator[Draft]:
             name = text_of(subset.get("name"))
             if not name or is_placeholder(name) or (rule.namespace, name) in managed:
                 continue
-            if any(covers(rule.host, host) for host in used.get(name, ())):
+            if _sent_to(rule, used.get(name, ())):
                 continue
             yield Draft(
                 rule.resource.place_at("name", inside=subset),
@@ -197,6 +197,12 @@ def subset_unused(mesh: Mesh, options: Options) -> Iterator[Draft]:
                 help="route to it, or remove it",
                 confidence=_sure_of_routes(mesh, rule, hosts),
             )
+
+
+def _sent_to(rule: DestinationRule, hosts: Collection[str]) -> bool:
+    if not rule.wildcard:
+        return rule.host in hosts
+    return any(covers(rule.host, host) for host in hosts)
 
 
 def _sure_of_routes(mesh: Mesh, rule: DestinationRule, hosts: set[str]) -> str | None:

@@ -420,8 +420,12 @@ def _subset_missing(mesh: Mesh, reference: Reference) -> _Problem | None:
     if any(service.kind == "external-name" for service in state.services):
         return None
     certain, possible = mesh.destinations.clients(reference)
-    lacking = [c for c in sorted(certain) if not _has_subset(_rules(mesh, reference, c), reference.subset)]
-    if not certain and not any(_has_subset(_rules(mesh, reference, c), reference.subset) for c in possible):
+    lacking = [
+        c for c in sorted(certain) if not _has_subset(mesh, _rules(mesh, reference, c), reference.subset)
+    ]
+    if not certain and not any(
+        _has_subset(mesh, _rules(mesh, reference, c), reference.subset) for c in possible
+    ):
         lacking = sorted(reference.owners)
     return _no_subset(mesh, reference, lacking[0]) if lacking else None
 
@@ -434,7 +438,7 @@ def _no_subset(mesh: Mesh, reference: Reference, client: str) -> _Problem | None
     owners = [
         rule for rule in mesh.destination_rules.by_host.get(reference.state.full, ()) if rule not in rules
     ]
-    hidden = [rule for rule in owners if _has_subset([rule], reference.subset or "")]
+    hidden = [rule for rule in owners if _has_subset(mesh, [rule], reference.subset or "")]
     what, help_ = _who_lacks(reference, client, rules, hidden)
     related = [("what applies", rule.resource.place_at("spec", "host")) for rule in rules[:1]]
     related += [
@@ -490,9 +494,8 @@ def _namespace_in(reference: Reference) -> str:
     return parts[1] if len(parts) > 2 and parts[2] == "svc" else ""
 
 
-def _has_subset(rules: Iterable[DestinationRule], name: str) -> bool:
-    names = [text_of(subset.get("name")) for rule in rules for subset in rule.subsets]
-    return name in names or any(is_placeholder(other) for other in names)
+def _has_subset(mesh: Mesh, rules: Iterable[DestinationRule], name: str) -> bool:
+    return any(mesh.destination_rules.declares(rule, name) for rule in rules)
 
 
 def _sure_of_rules(mesh: Mesh, reference: Reference, client: str, rules: list[DestinationRule]) -> str | None:
@@ -517,10 +520,10 @@ def _codes_of_subset(mesh: Mesh, reference: Reference) -> tuple[str, ...]:
     full, subset = reference.state.full, reference.subset or ""
     codes = []
     same = mesh.destination_rules.by_host.get(full, ())
-    if not _has_subset(same, subset):
+    if not _has_subset(mesh, same, subset):
         codes.append("IST0101")
     if not reference.mirror and not any(
-        _has_subset([rule], subset) for rule in mesh.destination_rules.covering(full)
+        _has_subset(mesh, [rule], subset) for rule in mesh.destination_rules.covering(full)
     ):
         codes.append("KIA1107")
     return tuple(codes)

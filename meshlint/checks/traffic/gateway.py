@@ -22,7 +22,7 @@ from meshlint.mesh.scope import GATEWAY_API
 from meshlint.mesh.secrets import Flaw
 from meshlint.mesh.workloads import Workload
 from meshlint.source.nodes import Mapping as YamlMapping
-from meshlint.source.nodes import Scalar, int_of, mappings, string_map, text_of, texts
+from meshlint.source.nodes import Node, Scalar, int_of, mappings, string_map, text_of, texts
 from meshlint.source.templates import is_placeholder
 
 Options = Mapping[str, Any]
@@ -323,20 +323,38 @@ def http_no_redirect(mesh: Mesh, options: Options) -> Iterator[Draft]:
         if not plain or not _faces_outside(mesh, gateway):
             continue
         for server in plain:
-            if not _redirected(mesh, gateway, server):
+            if not _harmless(mesh, gateway, server):
                 yield _plain_text(gateway, server, _encrypted(gateway, server))
 
 
-def _redirected(mesh: Mesh, gateway: Gateway, server: Server) -> bool:
-    """Do all rules behind the server redirect? For listeners only routes can, so none in the input: maybe."""
+def _harmless(mesh: Mesh, gateway: Gateway, server: Server) -> bool:
+    """Do all rules behind the server redirect, or prove who owns the host?
+
+    For listeners only routes can redirect, so without any in the input it is open.
+    """
     found = mesh.routes.at_gateway(gateway)
     if gateway.api != "istio":
-        return all(route.action == "redirect" for route in found if _attached(route, gateway, server))
-    if not any(route.action == "redirect" for route in found):
+        return all(_is_harmless(route) for route in found if _attached(route, gateway, server))
+    if not any(_is_harmless(route) for route in found):
         return False
     hosts = [host for _, host in server.hosts]
     own = [route for route in found if any(overlap(one, host) for one in route.hosts for host in hosts)]
-    return bool(own) and all(route.action == "redirect" for route in own)
+    return bool(own) and all(_is_harmless(route) for route in own)
+
+
+def _is_harmless(route: Route) -> bool:
+    if route.action == "redirect":
+        return True
+    uris = [match.get("uri") for match in route.matches]
+    return bool(uris) and all(_well_known(uri) for uri in uris)
+
+
+def _well_known(uri: Node | None) -> bool:
+    """A path such as that of ACME challenges, which certification authorities ask for in plain text."""
+    if not isinstance(uri, YamlMapping):
+        return False
+    path = text_of(uri.get("prefix")) or text_of(uri.get("exact")) or ""
+    return path.startswith("/.well-known/")
 
 
 def _attached(route: Route, gateway: Gateway, server: Server) -> bool:

@@ -59,7 +59,7 @@ def _encrypted_port(mesh: Mesh, block: TlsBlock) -> tuple[Service, ServicePort] 
         if service.kind != "service-entry":
             continue
         for port in service.ports:
-            if port.protocol in TLS_LIKE and _is_for(block, port) and not _of_a_gateway(mesh, service, port):
+            if port.protocol in TLS_LIKE and _is_for(block, port) and not _of_the_proxy(mesh, service, port):
                 return service, port
     return None
 
@@ -70,10 +70,12 @@ def _is_for(block: TlsBlock, port: ServicePort) -> bool:
     return port_entry(block.rule.traffic_policy, port.number) is None
 
 
-def _of_a_gateway(mesh: Mesh, service: Service, port: ServicePort) -> bool:
-    """Does a gateway send requests there? Then it is the one that starts TLS."""
+def _of_the_proxy(mesh: Mesh, service: Service, port: ServicePort) -> bool:
+    """Does a rule send plain requests there, or does a gateway? Then it is for those that TLS starts."""
     for route in mesh.routes.to_service(service):
-        if not (route.binding.gateways or route.binding.unsure_gateways or route.binding.missing):
+        binding = route.binding
+        gateway = binding.gateways or binding.unsure_gateways or binding.missing
+        if route.protocol != "http" and not gateway:
             continue
         for destination in route.destinations:
             if any(s is service and _means(s, destination.port, port) for s in destination.services):

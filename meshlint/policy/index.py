@@ -11,7 +11,7 @@ import json
 import os
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from meshlint.policy.rules import Rule, load_rule, read_rule, rule_from, rules_directory
 
@@ -30,7 +30,7 @@ def built_in_rules(directory: Path | None = None) -> dict[str, Rule]:
     if entries and root.parent.name == "data":
         rules = [rule_from(entry["rule"]) for entry in entries.values()]
     else:
-        rules = [_rule(root, name, entries.get(name), written) for name in rule_files(root)]
+        rules = [_rule(root, file, entries.get(file.name), written) for file in _files(root)]
     return {rule.name: rule for rule in rules}
 
 
@@ -48,16 +48,29 @@ def build_index(directory: Path | None = None) -> str:
 
 def rule_files(root: Path) -> list[str]:
     """The rule files below a folder, relative to it, sorted."""
-    found = []
-    for family in os.scandir(root):
-        if family.is_dir():
-            found += [f"{family.name}/{e.name}" for e in os.scandir(family) if e.name.endswith(".yaml")]
-    return sorted(found)
+    return [file.name for file in _files(root)]
 
 
-def _rule(root: Path, name: str, entry: dict[str, Any] | None, written: float) -> Rule:
-    path = root / name
-    if entry is not None and (path.stat().st_mtime < written or _checksum(path) == entry["checksum"]):
+class _File(NamedTuple):
+    """A rule file: its path relative to the folder of all rules, and when it was written."""
+
+    name: str
+    changed: float
+
+
+def _files(root: Path) -> list[_File]:
+    families = [family for family in os.scandir(root) if family.is_dir()]
+    return sorted(
+        _File(f"{family.name}/{entry.name}", entry.stat().st_mtime)
+        for family in families
+        for entry in os.scandir(family)
+        if entry.name.endswith(".yaml")
+    )
+
+
+def _rule(root: Path, file: _File, entry: dict[str, Any] | None, written: float) -> Rule:
+    path = root / file.name
+    if entry is not None and (file.changed < written or _checksum(path) == entry["checksum"]):
         return rule_from(entry["rule"])
     return load_rule(path)
 

@@ -7,7 +7,7 @@ proxies that use it (spec traffic 1.5, 1.6, 1.13). Backends of the Gateway API a
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from meshlint.mesh.existence import HostState
     from meshlint.mesh.gateways import Gateway
     from meshlint.mesh.mesh import Mesh
+    from meshlint.mesh.registry import Service
     from meshlint.mesh.routes import Route
     from meshlint.resources import Place, Resource
 
@@ -86,15 +87,27 @@ class Destinations:
         """Namespaces of proxies that certainly use it, and of those that may.
 
         The second set counts only where the first is empty. Clients in the mesh are supposed where the
-        VirtualService is.
+        VirtualService is, unless a waypoint may do their part.
         """
-        certain = set(reference.owners) if reference.mesh else set()
+        in_mesh = reference.mesh and not self.behind_waypoint(reference.state.services)
+        certain = set(reference.owners) if in_mesh else set()
         possible = {*reference.owners, ELSEWHERE}
         for gateway in reference.gateways.values():
             pods = {workload.namespace for workload in self.mesh.gateways.workloads_of(gateway)}
             certain |= pods
             possible.add(gateway.namespace)
         return certain, possible
+
+    def behind_waypoint(self, services: Iterable[Service]) -> bool:
+        """May a waypoint take the requests for one of the services, so that its rules count?"""
+        ambient = self.mesh.ambient
+        for service in services:
+            waypoint = ambient.waypoint_of_service(service.resource)
+            if not waypoint.known and self.mesh.config.ambient_evidence:
+                return True
+            if waypoint.known and waypoint.value is not None:
+                return True
+        return False
 
     def _of(self, resource: Resource) -> Iterator[Reference]:
         routes: dict[int, list[Route]] = defaultdict(list)

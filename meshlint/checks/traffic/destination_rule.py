@@ -311,7 +311,9 @@ def _hides(mesh: Mesh, rule: DestinationRule, other: DestinationRule) -> bool:
     if not _lost(rule, other):
         return False
     chosen = mesh.destination_rules.lookup(rule.namespace, other.host, other.namespace, rule.selector or None)
-    return rule in chosen and mesh.destination_rules.exported_to(other, rule.namespace)
+    if rule not in chosen or not mesh.destination_rules.exported_to(other, rule.namespace):
+        return False
+    return not mesh.destinations.behind_waypoint(mesh.registry.by_host(other.host))
 
 
 def _lost(rule: DestinationRule, other: DestinationRule) -> list[str]:

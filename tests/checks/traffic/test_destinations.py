@@ -280,3 +280,23 @@ def test_templates_are_unknown() -> None:
     )
     for rule in ("vs-destination-missing", "vs-subset-missing", "vs-host-unqualified", "vs-destination-port"):
         assert verdicts(rule, *texts, settings=COMPLETE) == []
+
+
+def test_a_waypoint_is_the_client_of_an_ambient_service() -> None:
+    waypoint = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: waypoint, namespace: shop}
+spec: {gatewayClassName: istio-waypoint, listeners: [{name: mesh, port: 15008, protocol: HBONE}]}
+"""
+    ambient = """
+apiVersion: v1
+kind: Service
+metadata: {name: a, namespace: shop, labels: {istio.io/use-waypoint: waypoint}}
+spec: {selector: {app: a}, ports: [{name: http, port: 80}]}
+"""
+    texts = (destination_rule("a", more=V1), destination_rule("*.local", "web"), WEB)
+    assert verdicts("vs-subset-missing", service(), *texts) == [("error", "medium")]
+    assert verdicts("vs-subset-missing", ambient, waypoint, *texts) == []
+    assert len(verdicts("dr-shadowed", service(), *texts)) == 1
+    assert verdicts("dr-shadowed", ambient, waypoint, *texts) == []

@@ -156,7 +156,10 @@ def _without(mesh: Mesh, service: Service, wanted: dict[str, str]) -> str | None
 
 
 def _within(wanted: dict[str, str], labels: dict[str, str]) -> bool:
-    return wanted.items() <= labels.items()
+    """Are the labels there, or may they be once a template is filled in?"""
+    return wanted.items() <= labels.items() or all(
+        labels.get(key) == value or is_placeholder(labels.get(key)) for key, value in wanted.items()
+    )
 
 
 def _entries(mesh: Mesh, service: Service) -> Iterator[dict[str, str]]:

@@ -9,9 +9,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from meshlint.findings import Draft
+from meshlint.mesh.ambient import MODE, USE_WAYPOINT
 from meshlint.mesh.attachment import Reference, references_of, selector_of
 from meshlint.mesh.authz import Action, Policy, Predicate
 from meshlint.mesh.dataplane import DataPlane
+from meshlint.mesh.facts import Fact
 from meshlint.mesh.identities import never_a_principal
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.scope import GATEWAY_API, Evidence
@@ -286,10 +288,10 @@ def ambient_l7(mesh: Mesh, options: Options) -> Iterator[Draft]:
             continue
         if references_of(policy.resource):
             yield from _targets_without_waypoint(mesh, policy)
-        elif ambient:
-            captured = _captured(mesh, policy, ambient, first, inside)
-            if captured is not None:
-                yield from _at_ztunnel(mesh, policy, captured)
+            continue
+        captured = _captured(mesh, policy, ambient, first, inside) if ambient else None
+        if captured is not None or _pods_unseen(mesh, policy):
+            yield from _at_ztunnel(mesh, policy, captured)
 
 
 def _captured(
@@ -303,9 +305,24 @@ def _captured(
     return next((w for w in found if id(w) in inside), None)
 
 
-def _at_ztunnel(mesh: Mesh, policy: Policy, workload: Workload) -> Iterator[Draft]:
+def _pods_unseen(mesh: Mesh, policy: Policy) -> bool:
+    """Is a policy for pods of an ambient namespace that are not in the input?"""
     resource = policy.resource
-    plane = mesh.data_planes.of(workload)
+    if resource.ns == mesh.config.root or not mesh.namespaces.label(resource.ns, MODE).is_("ambient"):
+        return False
+    selector = selector_of(resource)
+    return not mesh.workloads.matching(selector or {}, resource.ns)
+
+
+def _at_ztunnel(mesh: Mesh, policy: Policy, workload: Workload | None) -> Iterator[Draft]:
+    """Without a workload it is the namespace that is in ambient mode."""
+    resource = policy.resource
+    if workload is not None:
+        plane: Fact[Any] = mesh.data_planes.of(workload)
+        whom = f"{workload.title}, which is"
+    else:
+        plane = mesh.namespaces.label(resource.ns, MODE).uncertain()
+        whom = f"pods of {resource.ns}, which are"
     if policy.action in (Action.AUDIT, Action.CUSTOM):
         place, what = policy.place, f"has the action {policy.action.value}"
         effect = "ztunnel does nothing about it"
@@ -321,7 +338,7 @@ def _at_ztunnel(mesh: Mesh, policy: Policy, workload: Workload) -> Iterator[Draf
         )
     yield Draft(
         place,
-        f"{resource.title} {what} and is for {workload.title}, which is in ambient mode; {effect}",
+        f"{resource.title} {what} and is for {whom} in ambient mode; {effect}",
         label="only a waypoint can do that",
         help="run a waypoint for the Service and attach the policy to it with targetRefs",
         related=tuple(("in ambient mode by this", p) for p in plane.because[:1]),
@@ -330,12 +347,14 @@ def _at_ztunnel(mesh: Mesh, policy: Policy, workload: Workload) -> Iterator[Draf
     )
 
 
-def _codes(mesh: Mesh, policy: Policy, workload: Workload) -> tuple[str, ...]:
+def _codes(mesh: Mesh, policy: Policy, workload: Workload | None) -> tuple[str, ...]:
     """Kiali looks at the namespace of the policy and at labels that enrol for a waypoint."""
-    if policy.resource.ns != workload.namespace or policy.action not in (Action.ALLOW, Action.DENY):
+    namespace = policy.resource.ns
+    if not _about_http(policy) or (workload is not None and workload.namespace != namespace):
         return ()
-    waypoint = mesh.ambient.waypoint_of_workload(workload)
-    return ("KIA0109", "KIA0110") if waypoint.is_(None) else ("KIA0110",)
+    own = workload.labels.get(USE_WAYPOINT) if workload is not None else None
+    enrolled = own or mesh.namespaces.label(namespace, USE_WAYPOINT).or_else(None)
+    return ("KIA0110",) if enrolled and enrolled != "none" else ("KIA0109", "KIA0110")
 
 
 def _targets_without_waypoint(mesh: Mesh, policy: Policy) -> Iterator[Draft]:

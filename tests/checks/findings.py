@@ -17,10 +17,13 @@ RULES = load_rules()
 
 
 def findings(
-    *texts: str, rules: tuple[str, ...], config: Mapping[str, Any] | None = None, **files: str
+    *texts: str,
+    rules: tuple[str, ...],
+    config: Mapping[str, Any] | None = None,
+    files: Mapping[str, str] | None = None,
 ) -> list[Finding]:
     """The findings of some rules about texts, each of which is a file."""
-    named = {f"{number}.yaml": text for number, text in enumerate(texts)} | files
+    named = {f"{number}.yaml": text for number, text in enumerate(texts)} | dict(files or {})
     settings = replace(config_from(dict(config or {})), profile="audit")
     found, errors = run([RULES[name] for name in rules], mesh_of(load_texts(named), settings))
     assert errors == []

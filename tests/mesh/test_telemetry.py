@@ -246,8 +246,8 @@ metadata: {name: mesh, namespace: istio-system}
 spec: {meshConfig: {enableTracing: true}}
 """
     files = {"loki/iop.yaml": operator, "tracing/telemetry.yaml": telemetry(NAMED % "otel")}
-    found = findings(rules=("telemetry-provider-unknown",), **files)
+    found = findings(rules=("telemetry-provider-unknown",), files=files)
     assert [f.confidence for f in found] == ["low"]
     beneath = {"iop.yaml": operator, "tracing/telemetry.yaml": telemetry(NAMED % "otel")}
-    found = findings(rules=("telemetry-provider-unknown",), **beneath)
+    found = findings(rules=("telemetry-provider-unknown",), files=beneath)
     assert [f.confidence for f in found] == ["high"]

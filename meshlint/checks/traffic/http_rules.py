@@ -27,6 +27,7 @@ Options = Mapping[str, Any]
 _REQUEST_CONDITIONS: Final = ("method", "authority", "headers", "queryParams", "withoutHeaders", "scheme")
 #: what makes a redirect lead to another place than the path alone
 _ELSEWHERE: Final = ("authority", "port", "derivePort", "scheme")
+_TEXTS: Final = ("uri", "method", "scheme", "authority")
 _CLIENT_CONDITIONS: Final = ("sourceLabels", "sourceNamespace")
 #: an origin that no list of one's own can mean
 _PROBE: Final = "https://a.invalid"
@@ -419,3 +420,51 @@ def _cors_filter(route: Resource, one: YamlMapping) -> Iterator[Draft]:
         for item in texts(origins):
             if item.text in ("*", "https://*", "http://*"):
                 yield _anybody(route, item, route.place(credentials))
+
+
+def match_inert(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    for rule in http_rules(mesh):
+        for match in rule.blocks("match"):
+            for name in _TEXTS:
+                value = match.block(name) if name in match.node.index else None
+                if value is not None and (found := _never(name, value)):
+                    yield _nothing_matches(match, value, *found)
+            uri = match.block("uri") if "ignoreUriCase" in match.node.index else None
+            if uri is not None and match.true("ignoreUriCase") and uri.has("regex"):
+                yield Draft(
+                    match.place("ignoreUriCase"),
+                    f"{match.resource.title} sets ignoreUriCase beside a regular expression, where it "
+                    "has no effect",
+                    label="no effect",
+                    help="start the expression with (?i)",
+                    severity="info",
+                )
+
+
+def _never(name: str, value: Block) -> tuple[str, str, str] | None:
+    """Form and text that no request has, and why."""
+    for form in ("exact", "prefix"):
+        text = value.text(form)
+        if text is None:
+            continue
+        if not text:
+            return (form, text, "is never empty") if form == "exact" else None
+        if name == "method" and text != text.upper():
+            return form, text, "is in upper case"
+        if name == "uri" and text != "*" and not text.startswith("/"):
+            return form, text, "starts with a slash"
+        if name == "uri" and "?" in text:
+            return form, text, "is compared without the query"
+    return None
+
+
+def _nothing_matches(match: Block, value: Block, form: str, text: str, why: str) -> Draft:
+    what = {"uri": "path", "authority": "authority", "method": "method", "scheme": "scheme"}
+    name = value.key.text if value.key is not None else ""
+    return Draft(
+        value.place(form),
+        f"{match.resource.title} matches the {name} {text!r}: the {what.get(name, name)} of a request {why}, "
+        "so the match never applies",
+        label="no request has it",
+        help="use queryParams for the query" if "?" in text else "write the value as requests have it",
+    )

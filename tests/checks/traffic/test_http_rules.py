@@ -74,6 +74,12 @@ PITFALLS = {
     "too long": (REGEX, http(match(f"uri: {{regex: '{'a' * 1025}'}}")), ["error"]),
     "empty prefix of a method": ("vs-match-value", http(match("method: {prefix: ''}")), ["error"]),
     "empty prefix of a path": ("vs-match-value", http(match("uri: {prefix: ''}")), []),
+    "a method in lower case": ("vs-match-inert", http(match("method: {exact: get}")), ["warning"]),
+    "a path with its query": ("vs-match-inert", http(match("uri: {exact: '/a?b=c'}")), ["warning"]),
+    "an empty value of a parameter": ("vs-match-inert", http(match("queryParams: {a: {exact: ''}}")), []),
+    "cases of a regex": (
+        "vs-match-inert", http(match("uri: {regex: /a}, ignoreUriCase: true")), ["info"],
+    ),
     "presence of a header": ("vs-match-value", http(match("headers: {x: {}}")), []),
 }  # fmt: skip
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from meshlint import __version__
+from meshlint.cli.calls import CallState, calls_of
 from meshlint.cli.main import SETTINGS
 from meshlint.cli.options import color_option, configured, roots, rules_for, scope_options, wants_color
 from meshlint.cli.refusal import Refusal
@@ -22,14 +23,19 @@ from meshlint.source.load import load
 @click.command("inspect", context_settings=SETTINGS)
 @click.argument("paths", nargs=-1)
 @click.option("--namespace", "-n", multiple=True, help="Only this namespace; may be repeated.")
+@click.option("--calls", is_flag=True, help="Show who may call which port of which Service instead.")
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @color_option
 @scope_options
-def command(paths: tuple[str, ...], namespace: tuple[str, ...], format_: str, **options: Any) -> int:
+def command(
+    paths: tuple[str, ...], namespace: tuple[str, ...], calls: bool, format_: str, **options: Any
+) -> int:
     """Show the effective state of workloads and routes, with the lines that decide it.
 
     Per workload: its data plane, mutual TLS per port, token, authorization and exposure. Per route:
     hosts, timeout and retries. What the input does not show is unknown, with the missing evidence.
+
+    With --calls: per port of each Service, which callers mutual TLS, policies and Sidecars let in.
     """
     config = configured(paths, options)
     rules_for(config)
@@ -40,16 +46,18 @@ def command(paths: tuple[str, ...], namespace: tuple[str, ...], format_: str, **
     if not mesh.scope.resources and not loaded.errors:
         raise Refusal(f"no manifest found in {', '.join(paths) or 'the current folder'}")
     if mesh.scope.resources:
-        _write(state_of(mesh, namespace), format_, options["color"])
+        state = calls_of(mesh, namespace) if calls else state_of(mesh, namespace)
+        _write(state, format_, options["color"])
     for file, message in loaded.errors:
         click.echo(f"meshlint: error: {file + ': ' if file else ''}{message}", err=True)
     return 2 if loaded.errors else 0
 
 
-def _write(state: State, format_: str, color: str) -> None:
+def _write(state: State | CallState, format_: str, color: str) -> None:
     if format_ == "json":
         document = {"schema_version": 1, "meshlint": __version__, **state.plain()}
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
     else:
         look = paint(wants_color(color, sys.stdout))
-        sys.stdout.write("".join(f"{line}\n" for line in table(state, look)))
+        lines = state.text(look) if isinstance(state, CallState) else table(state, look)
+        sys.stdout.write("".join(f"{line}\n" for line in lines))

@@ -143,9 +143,9 @@ def _workload(mesh: Mesh, workload: Workload) -> WorkloadState:
     return WorkloadState(
         resource=reference(workload.resource),
         at=At.of(workload.resource.place()),
-        data_plane=_answer(plane, lambda value: value.value),
+        data_plane=answer_of(plane, lambda value: value.value),
         ports=tuple(
-            PortState(port, _answer(mesh.mtls.mode(workload, port), lambda mode: mode.value))
+            PortState(port, answer_of(mesh.mtls.mode(workload, port), lambda mode: mode.value))
             for port in mesh.mtls.ports(workload)
         ),
         authentication=tuple(
@@ -164,15 +164,15 @@ def _token(mesh: Mesh, workload: Workload, plane: Fact[DataPlane]) -> Answer:
         because = tuple(map(At.of, plane.because))
         return Answer("known", "not required", plane.certain, "there is no proxy that could ask", because)
     if not plane.known:
-        return _answer(plane, str)
+        return answer_of(plane, str)
     fact = mesh.jwt.requires(proxy_of(workload), Request())
     if fact.is_(Requirement.NOT_REQUIRED) and mesh.jwt.evidence(workload.namespace) is not Evidence.CLOSED:
         fact = fact.uncertain()
-    return _answer(fact, lambda value: value.value)
+    return answer_of(fact, lambda value: value.value)
 
 
 def _exposure(mesh: Mesh, exposure: Exposure) -> ExposureState:
-    tokens = {_answer(c.requirement, lambda value: value.value) for c in mesh.jwt.coverage(exposure)}
+    tokens = {answer_of(c.requirement, lambda value: value.value) for c in mesh.jwt.coverage(exposure)}
     return ExposureState(
         way=exposure.way,
         by=reference(exposure.resource),
@@ -203,8 +203,8 @@ def _route(mesh: Mesh, route: Route) -> RouteState:
         gateways=(*(f"{g.namespace}/{g.name}" for g in route.gateways), *route.missing_gateways),
         mesh=route.mesh,
         destinations=tuple(map(_destination, route.destinations)) or (route.action,),
-        timeout=_answer(mesh.timeouts.of(route), _timeout),
-        retries=_answer(mesh.retries.of(route), _retry),
+        timeout=answer_of(mesh.timeouts.of(route), _timeout),
+        retries=answer_of(mesh.retries.of(route), _retry),
         at=At.of(route.place()),
     )
 
@@ -232,7 +232,7 @@ def _retry(retry: Retry) -> str:
     return f"{retry.attempts} on {','.join(retry.retry_on)}{per_try}"
 
 
-def _answer(fact: Fact[T], spelled: Callable[[T], str]) -> Answer:
+def answer_of(fact: Fact[T], spelled: Callable[[T], str]) -> Answer:
     value = spelled(fact.value) if fact.known else None
     because = dict.fromkeys(At.of(place) for place in fact.because)
     return Answer(fact.state.value, value, fact.certain, fact.reason, tuple(because))

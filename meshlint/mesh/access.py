@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from meshlint.mesh.attachment import Proxy, ProxyKind, proxy_of
 from meshlint.mesh.authz import Action, Decision, Outcome, Peer, Policy, Request
+from meshlint.mesh.client_tls import ClientMode, Verdict
 from meshlint.mesh.dataplane import DataPlane
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.mtls import Mode
@@ -35,6 +36,13 @@ class Access(Enum):
     EXTERNAL = "decided by an external authorizer"
 
 
+_SENT = {
+    ClientMode.PLAIN: "plain text",
+    ClientMode.MTLS: "mutual TLS",
+    ClientMode.AUTO: "mutual TLS",
+    ClientMode.TLS_ONEWAY: "TLS of their own",
+    ClientMode.TLS_CUSTOM: "TLS of their own",
+}
 #: what a chain of proxies answers is the first of these that one of them answers
 _STRONGEST = (Access.DENIED, Access.EXTERNAL, Access.SOME, Access.ALLOWED)
 
@@ -76,6 +84,34 @@ class Accesses:
         if inside is None:
             return None
         return self.peer(workload.namespace, workload.service_account) if inside else PLAIN
+
+    def sent(
+        self,
+        peer: Peer,
+        namespace: str,
+        service: Service,
+        port: int,
+        workload: Workload,
+        *,
+        subset: str | None = None,
+        labels: dict[str, str] | None = None,
+        gateway: bool = False,
+    ) -> tuple[Fact[Access] | None, Peer]:
+        """What a client's proxy makes of the connection (3.5): a refusal where both ends do not fit.
+
+        Else the peer that the server sees, which has no identity where the client sends plain text.
+        """
+        if not peer.mtls:
+            return None, peer
+        client_tls = self.mesh.client_tls
+        mode = client_tls.mode(namespace, service, port, subset, labels, gateway=gateway)
+        if not mode.known:
+            return Fact.missing(mode.reason, *mode.because), peer
+        verdict = client_tls.reaches(mode, service, port, workload)
+        if verdict.is_(Verdict.BROKEN):
+            reason = f"clients send {_SENT[mode.value]}, which the port does not take"
+            return Fact.of(Access.DENIED, *verdict.because, reason=reason, certain=verdict.certain), peer
+        return None, PLAIN if mode.value is ClientMode.PLAIN else peer
 
     def _at_workload(
         self, workload: Workload, port: int | None, request: Request, service: Service | None

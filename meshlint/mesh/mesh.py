@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from meshlint.mesh.ambient import Ambient
     from meshlint.mesh.authn import Authn
     from meshlint.mesh.authz import Authz
-    from meshlint.mesh.calls import Calls
+    from meshlint.mesh.calls import CallGraph
     from meshlint.mesh.client_tls import ClientTls
     from meshlint.mesh.clients import Clients
     from meshlint.mesh.dataplane import DataPlanes
@@ -251,10 +251,10 @@ class Mesh:
         return Telemetries(self)
 
     @cached_property
-    def calls(self) -> Calls:
-        from meshlint.mesh.calls import Calls
+    def calls(self) -> CallGraph:
+        from meshlint.mesh.calls import CallGraph
 
-        return Calls(self)
+        return CallGraph(self)
 
     @cached_property
     def matching(self) -> Matching:

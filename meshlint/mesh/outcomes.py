@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from meshlint.mesh.access import PLAIN, Access, in_chain
+from meshlint.mesh.access import Access, in_chain
 from meshlint.mesh.attachment import Proxy, proxy_of
 from meshlint.mesh.authz import Peer, Request, Token
-from meshlint.mesh.client_tls import ClientMode, Verdict
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.matches import HttpRequest
 from meshlint.mesh.matching import Served, Way
@@ -227,7 +226,10 @@ class Outcomes:
         peer = self._client(gateway, caller)
         if peer is None:
             return Fact.missing("whether the caller is in the mesh is not in the input")
-        broken, peer = self._sent(peer, workload, service, share, caller, gateway is not None)
+        broken, peer = self.mesh.access.sent(
+            peer, peer.namespace or caller.namespace, service, share.port, workload,
+            subset=share.subset or None, labels=caller.labels, gateway=gateway is not None,
+        )  # fmt: skip
         if broken is not None:
             return broken
         refused, token = self._token_at(proxy_of(workload), caller.token)
@@ -244,24 +246,6 @@ class Outcomes:
             return caller.peer
         proxies = self.mesh.exposures.proxies_of(gateway)
         return self.mesh.exposures.identity(proxies[0], gateway)
-
-    def _sent(
-        self, peer: Peer, workload: Workload, service: Service, share: Share, caller: Caller, gateway: bool
-    ) -> tuple[Fact[Access] | None, Peer]:
-        """What the client's proxy makes of the connection; a refusal where both ends do not fit."""
-        if not peer.mtls or share.port is None:
-            return None, peer
-        namespace = peer.namespace or caller.namespace
-        mode = self.mesh.client_tls.mode(
-            namespace, service, share.port, share.subset or None, caller.labels, gateway=gateway
-        )
-        if not mode.known:
-            return Fact.missing(mode.reason, *mode.because), peer
-        verdict = self.mesh.client_tls.reaches(mode, service, share.port, workload)
-        if verdict.is_(Verdict.BROKEN):
-            reason = f"the client sends {mode.value.value}, which does not fit"
-            return Fact.of(Access.DENIED, *verdict.because, reason=reason, certain=verdict.certain), peer
-        return None, PLAIN if mode.value is ClientMode.PLAIN else peer
 
     def _token_at(self, proxy: Proxy, token: Token | None) -> tuple[Fact[Access] | None, Token | None]:
         """A refusal of a token by a proxy, or the token as its policies see it."""

@@ -1,0 +1,215 @@
+"""Who may call which port of which service, as data and as text for `meshlint inspect --calls`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from typing import Any, Final
+
+from meshlint.cli.state import Answer, At, answer_of
+from meshlint.findings import ResourceRef, reference
+from meshlint.mesh.access import Access
+from meshlint.mesh.calls import Callers, Calls, Target
+from meshlint.mesh.mesh import Mesh
+from meshlint.mesh.registry import Service, ServicePort
+from meshlint.records import dataclass
+from meshlint.report.paint import Paint
+
+_MOST: Final = 3
+_WORDS: Final = {
+    Access.ALLOWED: "allowed",
+    Access.SOME: "in part",
+    Access.DENIED: "denied",
+    Access.EXTERNAL: "external",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CallersState:
+    """`kind` is account, namespace, others, plain or unsure; `workloads` are some of the `count`."""
+
+    kind: str
+    name: str
+    workloads: tuple[ResourceRef, ...]
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallsState:
+    """`access` is allowed, in part, denied or external; `requests` are those that pass in part."""
+
+    callers: tuple[CallersState, ...]
+    access: Answer
+    requests: str
+
+
+@dataclass(frozen=True, slots=True)
+class TargetState:
+    workload: ResourceRef
+    port: int | None
+    calls: tuple[CallsState, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PortState:
+    port: int
+    name: str
+    targets: tuple[TargetState, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UnseenState:
+    """A Sidecar that does not import the service, and how many others with the same hosts there are."""
+
+    sidecar: ResourceRef
+    more: int
+    at: At
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceState:
+    resource: ResourceRef
+    host: str
+    at: At
+    exported_to: tuple[str, ...] | None
+    ports: tuple[PortState, ...]
+    unseen: tuple[UnseenState, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CallState:
+    services: tuple[ServiceState, ...]
+
+    def plain(self) -> dict[str, Any]:
+        """As data for JSON, with the keys of the report."""
+        return asdict(self, dict_factory=_json_object)
+
+    def text(self, look: Paint) -> Iterator[str]:
+        """Lines: per service and port who is allowed, who is not, and the lines that decide it."""
+        for service in self.services:
+            yield from _service(service, look)
+
+
+def calls_of(mesh: Mesh, namespaces: Iterable[str] = ()) -> CallState:
+    """All Services with pods of their own, or those of some namespaces."""
+    wanted = frozenset(namespaces)
+    found = (s for s in mesh.registry.services if s.kind in ("service", "headless"))
+    return CallState(tuple(_state(mesh, s) for s in found if not wanted or s.namespace in wanted))
+
+
+def _json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {"apiVersion" if key == "api_version" else key: value for key, value in pairs}
+
+
+def _state(mesh: Mesh, service: Service) -> ServiceState:
+    return ServiceState(
+        resource=reference(service.resource),
+        host=service.host,
+        at=At.of(service.resource.place()),
+        exported_to=None if service.export_to is None else tuple(sorted(service.export_to)),
+        ports=tuple(_port_state(mesh, service, port) for port in service.ports),
+        unseen=tuple(
+            UnseenState(reference(u.sidecar.resource), u.more, At.of(u.sidecar.resource.place()))
+            for u in mesh.calls.unseen(service)
+        ),
+    )
+
+
+def _port_state(mesh: Mesh, service: Service, port: ServicePort) -> PortState:
+    return PortState(port.number, port.name, tuple(map(_target_state, mesh.calls.to(service, port))))
+
+
+def _target_state(target: Target) -> TargetState:
+    return TargetState(
+        reference(target.workload.resource), target.port, tuple(map(_calls_state, target.calls))
+    )
+
+
+def _calls_state(calls: Calls) -> CallsState:
+    answer = answer_of(calls.access, lambda access: _WORDS[access])
+    return CallsState(tuple(map(_callers_state, calls.callers)), answer, calls.requests)
+
+
+def _callers_state(callers: Callers) -> CallersState:
+    workloads = tuple(reference(w.resource) for w in callers.workloads)
+    return CallersState(callers.kind, callers.name, workloads, callers.count)
+
+
+# -- text -----------------------------------------------------------------------------------------------
+
+
+def _service(service: ServiceState, look: Paint) -> Iterator[str]:
+    yield f"{look.bold(_title(service.resource))}  {look.dim(service.host)}  {_at(service.at)}"
+    if service.exported_to is not None:
+        yield f"  exported to {', '.join(service.exported_to) or 'nobody'}"
+    for port in service.ports:
+        yield from _port(port)
+    for unseen in service.unseen:
+        more = f" and {unseen.more} more with the same hosts" if unseen.more else ""
+        yield f"  unseen by the pods of {_title(unseen.sidecar)}{more}  ({_at(unseen.at)})"
+    yield ""
+
+
+def _port(port: PortState) -> Iterator[str]:
+    name = f" {port.name}" if port.name else ""
+    if not port.targets:
+        yield f"  port {port.port}{name}: unknown, its pods are not in the input"
+    for (title, number, calls), versions in _alike(port.targets).items():
+        more = f" ({versions} versions)" if versions > 1 else ""
+        yield f"  port {port.port}{name} -> {number or '?'} of {title}{more}"
+        yield from (_calls(one, calls) for one in calls)
+
+
+def _alike(targets: Iterable[TargetState]) -> dict[tuple[str, int | None, tuple[CallsState, ...]], int]:
+    """Targets with how many versions of them there are that fare alike."""
+    return Counter((_title(t.workload), t.port, t.calls) for t in targets)
+
+
+def _calls(calls: CallsState, every: tuple[CallsState, ...]) -> str:
+    answer = calls.access
+    word = answer.value if answer.value is not None else answer.state
+    whom = "everybody" if len(every) == 1 else "; ".join(_limited(calls.callers, every))
+    notes = [note for note in (calls.requests, answer.reason) if note]
+    if answer.state == "known" and not answer.certain:
+        notes.append("as far as the input shows")
+    notes += [", ".join(dict.fromkeys(map(_at, answer.because[:_MOST])))] if answer.because else []
+    return f"    {word:<9} {whom}" + (f"  ({'; '.join(notes)})" if notes else "")
+
+
+def _limited(callers: tuple[CallersState, ...], every: tuple[CallsState, ...]) -> Iterator[str]:
+    """Who they are; accounts and namespaces that fare like all others are not named."""
+    others = any(one.kind == "others" for one in callers)
+    inside = {"account", "namespace"}
+    apart = any(one.kind in inside for calls in every if calls.callers != callers for one in calls.callers)
+    named = [] if others else [c for c in callers if c.kind in inside]
+    for one in named[:_MOST]:
+        yield _named(one)
+    if len(named) > _MOST:
+        yield f"{len(named) - _MOST} more accounts and namespaces"
+    if others:
+        yield "all others in the mesh" if apart else "everybody in the mesh"
+    yield from (_named(one) for one in callers if one.kind in ("plain", "unsure"))
+
+
+def _named(callers: CallersState) -> str:
+    shown = ", ".join(_title(w) for w in callers.workloads[:_MOST])
+    more = callers.count - min(len(callers.workloads), _MOST)
+    shown += f" and {more} more" if more > 0 and shown else ""
+    match callers.kind:
+        case "account":
+            return shown or f"the service account {callers.name}, which no pod of the input has"
+        case "namespace":
+            return f"the namespace {callers.name}" + (f" ({shown})" if shown else "")
+        case "plain":
+            return "callers without mutual TLS" + (f" ({shown})" if shown else "")
+    return f"{shown}, which may be in the mesh or not"
+
+
+def _title(resource: ResourceRef) -> str:
+    where = f"{resource.namespace}/" if resource.namespace else ""
+    return f"{resource.kind} {where}{resource.name}"
+
+
+def _at(at: At) -> str:
+    return f"{at.file}:{at.line}"

@@ -232,8 +232,8 @@ def outlier_gateway_threshold(mesh: Mesh, options: Options) -> Iterator[Draft]:
         yield Draft(
             block.place("consecutiveGatewayErrors"),
             f"{block.title} ejects{block.whose} after {gateway} gateway errors, but each of them "
-            f"counts among the 5xx errors, of which {errors}{'' if written else ', the default,'} are enough, "
-            "so this threshold never acts",
+            f"counts among the 5xx errors, of which {errors}{'' if written else ', the default,'} are "
+            "enough, so this threshold never acts",
             label=f"not below the {errors} of consecutive5xxErrors",
             help="set consecutiveGatewayErrors below consecutive5xxErrors, or consecutive5xxErrors: 0 to "
             "count only 502, 503 and 504",

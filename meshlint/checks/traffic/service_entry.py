@@ -152,7 +152,7 @@ def port_conflict(mesh: Mesh, options: Options) -> Iterator[Draft]:
         if service.kind == "service-entry" and not is_placeholder(service.host):
             for port in service.ports:
                 key = (id(service.resource), id(port.node))
-                declared[service.host.lower(), port.number].setdefault(key, (service, port))
+                declared[service.host, port.number].setdefault(key, (service, port))
     for found in declared.values():
         if len(found) > 1:
             yield from _conflicts(mesh, list(found.values()))

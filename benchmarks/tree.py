@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from meshlint.resources import Resource, resources_of
+from meshlint.source.discover import is_kustomization
 from meshlint.source.files import SourceFile
-from meshlint.source.kustomize import is_kustomization
 from meshlint.source.load import load
 
 ROOT = "istio-system"

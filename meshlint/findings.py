@@ -6,6 +6,7 @@ written as JSON and read back, and reports need nothing else.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -164,6 +165,14 @@ class Report:
     @property
     def suppressed(self) -> int:
         return sum(1 for f in self.findings if f.suppressed is not None)
+
+
+@dataclass(slots=True)
+class Linted:
+    """The report, and `source`: the text of an input by its path, for reports that show it."""
+
+    report: Report
+    source: Callable[[str], str | None]
 
 
 def resolve(draft: Draft, rule: RuleInfo, fix: Fix | None = None) -> Finding:

@@ -8,36 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from meshlint.config import Config, check_names
-from meshlint.findings import CONFIDENCES, Draft, Finding, Location, Report, RunError, Skipped, resolve
+from meshlint.config import Config
+from meshlint.config_file import check_names
+from meshlint.findings import (
+    CONFIDENCES,
+    Draft,
+    Finding,
+    Linted,
+    Location,
+    Report,
+    RunError,
+    Skipped,
+    resolve,
+)
 from meshlint.mesh.mesh import Mesh
 from meshlint.policy.index import built_in_rules
 from meshlint.policy.names import Names
 from meshlint.policy.rules import Rule, RuleError, load_rule
 from meshlint.policy.run import run
 from meshlint.policy.select import Selection
-from meshlint.records import dataclass
 from meshlint.resources import resources_in
-from meshlint.source.decode import DecodeError, decode
-from meshlint.source.load import Inputs, Loaded, parse_all, read, without_garbage_collection
+from meshlint.source.load import Loaded, load
+from meshlint.source.read import without_garbage_collection
 from meshlint.suppress import Suppressor
-
-if TYPE_CHECKING:
-    from meshlint.cache import Cache
 
 #: called with what is being done and how far it is: (step, done, total)
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(slots=True)
-class Linted:
-    """The report, and `source`: the text of an input by its path, for reports that show it."""
-
-    report: Report
-    source: Callable[[str], str | None]
 
 
 def lint(
@@ -48,50 +45,18 @@ def lint(
     stdin: bytes | None = None,
     report_only: Iterable[str] | None = None,
     progress: Progress | None = None,
-    cache: Cache | None = None,
 ) -> Linted:
     """Lint files, folders, globs and `-`; `rules` are those of `rules_of`, where they are known already.
 
-    With a `cache` the report of an earlier run over the same bytes is taken. Raises RuleError and
-    ConfigError when a rule file or the configuration cannot be used.
+    Raises RuleError and ConfigError when a rule file or the configuration cannot be used.
     """
     config = config or Config()
     rules = rules if rules is not None else rules_of(config)
-    only = None if report_only is None else tuple(report_only)
     if progress:
         progress("reading", 0, 1)
-    found = read(inputs, stdin=stdin, exclude=config.exclude, root=config.root)
-    key = _cache_key(found, config, only) if cache is not None else ""
-    known = cache.get(key) if cache is not None else None
-    if known is not None:
-        return Linted(known, _Texts(found))
     with without_garbage_collection():
-        linted = lint_loaded(parse_all(found), config, rules, report_only=only, progress=progress)
-        if cache is not None:
-            cache.put(key, linted.report)
-    return linted
-
-
-def _cache_key(found: Inputs, config: Config, only: tuple[str, ...] | None) -> str:
-    from meshlint.cache import key_of
-
-    patterns = (*config.rule_files, *config.crds)
-    others = [path for pattern in patterns for path in _matches(config, pattern)]
-    return key_of(found.digest, others, config, only)
-
-
-class _Texts:
-    """Texts of inputs that were read and not parsed."""
-
-    def __init__(self, found: Inputs) -> None:
-        self._data = {file.path: file.data for file in found.files}
-
-    def __call__(self, path: str) -> str | None:
-        data = self._data.get(path)
-        try:
-            return decode(data)[0] if data is not None else None
-        except DecodeError:
-            return None
+        loaded = load(inputs, stdin=stdin, exclude=config.exclude, root=config.root)
+        return lint_loaded(loaded, config, rules, report_only=report_only, progress=progress)
 
 
 def lint_loaded(
@@ -136,7 +101,7 @@ def lint_loaded(
 def mesh_of(loaded: Loaded, config: Config) -> Mesh:
     """The model of everything that was read."""
     resources = resources_in(loaded.files, config.default_namespace)
-    crds = tuple(path for pattern in config.crds for path in _matches(config, pattern))
+    crds = tuple(path for pattern in config.crds for path in config.matches(pattern))
     settings = replace(config.settings, may_exist=loaded.may_exist, remainder=loaded.remainder, crds=crds)
     return Mesh(resources, settings, loaded.files)
 
@@ -145,7 +110,7 @@ def rules_of(config: Config) -> dict[str, Rule]:
     """The built-in rules and those of the user; everything else in the configuration must name one."""
     rules = built_in_rules()
     for pattern in config.rule_files:
-        paths = _matches(config, pattern)
+        paths = config.matches(pattern)
         if not paths:
             raise RuleError(f"{config.origin('rules')}: no rule file matches {pattern!r}")
         for path in paths:
@@ -157,14 +122,10 @@ def rules_of(config: Config) -> dict[str, Rule]:
     return rules
 
 
-def _matches(config: Config, pattern: str) -> list[Path]:
-    return sorted(Path(config.root or ".").glob(pattern))
-
-
 def _schema_errors(mesh: Mesh, config: Config) -> Iterator[RunError]:
     """Definitions that the configuration names and that cannot be used."""
     for pattern in config.crds:
-        if not _matches(config, pattern):
+        if not config.matches(pattern):
             yield RunError(f"{config.origin('crds')}: no file matches {pattern!r}")
     if config.crds:
         yield from (RunError(problem) for problem in mesh.schemas.problems)

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from meshlint.cache import KEPT, Cache, key_of, user_cache
+from meshlint.cached import lint
 from meshlint.config import Config, config_from
-from meshlint.findings import Report, RunError
-from meshlint.lint import Linted, lint
+from meshlint.findings import Linted, Report, RunError
 from meshlint.policy.rules import rules_directory
 
 PERMISSIVE = """\

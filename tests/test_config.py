@@ -11,7 +11,8 @@ from textwrap import dedent
 import jsonschema
 import pytest
 
-from meshlint.config import Config, ConfigError, PathRules, config_from, find_config, load_config, schema
+from meshlint.config import Config, ConfigError, PathRules, config_from, find_config
+from meshlint.config_file import load_config, schema
 from meshlint.lint import rules_of
 from meshlint.policy.shape import mismatches
 from meshlint.source.parse import parse

@@ -6,17 +6,19 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from meshlint.cache import user_cache
+from meshlint.cached import lint
 from meshlint.cli.main import COMMANDS, SETTINGS
 from meshlint.cli.options import (
-    checked_names,
+    check_names,
     color_option,
     configured,
     is_release,
+    names_in,
     profile_option,
     roots,
     rules_for,
@@ -25,11 +27,11 @@ from meshlint.cli.options import (
 )
 from meshlint.cli.output import Output, outputs, statistics_lines, suppressed_lines, write
 from meshlint.config import Config
-from meshlint.findings import SEVERITIES, Report, RunError
-from meshlint.lint import Linted, lint
-from meshlint.policy.names import Names, closest
-from meshlint.policy.rules import Rule
+from meshlint.findings import SEVERITIES, Linted, Report, RunError
 from meshlint.source.discover import shown
+
+if TYPE_CHECKING:
+    from meshlint.policy.rules import Rule
 
 FAIL_ON: Final = (*SEVERITIES, "never")
 CLEAN, FINDINGS, BROKEN = 0, 1, 2
@@ -65,9 +67,8 @@ def command(paths: tuple[str, ...], **options: Any) -> int:
     wanted = outputs(options["output"], options["format_"])
     _check(paths, options)
     config = configured(paths, options)
-    rules = rules_for(config)
-    config = _with_rules(config, options, rules)
-    linted = _lint(paths, config, rules, options)
+    config = _overridden(config, options)
+    linted = _lint(paths, config, options)
     report = linted.report
     if not options["allow_empty"] and not options["report_only"]:
         report.errors.extend(_nothing_found(report, paths))
@@ -93,10 +94,8 @@ def exit_code(report: Report, fail_on: str) -> int:
     return FINDINGS if any(finding.severity in counted for finding in report.active) else CLEAN
 
 
-def _with_rules(config: Config, options: Mapping[str, Any], rules: Mapping[str, Rule]) -> Config:
-    names = Names(rules)
-    select = checked_names(options["select"], "--select", names)
-    ignore = checked_names(options["ignore"], "--ignore", names)
+def _overridden(config: Config, options: Mapping[str, Any]) -> Config:
+    select, ignore = names_in(options["select"]), names_in(options["ignore"])
     if select:
         config = config.override("--select", "select", select=select)
     if ignore:
@@ -106,20 +105,33 @@ def _with_rules(config: Config, options: Mapping[str, Any], rules: Mapping[str, 
     return config
 
 
-def _lint(
-    paths: tuple[str, ...], config: Config, rules: Mapping[str, Rule], options: Mapping[str, Any]
-) -> Linted:
+def _rules(config: Config, options: Mapping[str, Any]) -> Mapping[str, Rule]:
+    rules = rules_for(config)
+    check_names(options["select"], "--select", rules)
+    check_names(options["ignore"], "--ignore", rules)
+    return rules
+
+
+def _lint(paths: tuple[str, ...], config: Config, options: Mapping[str, Any]) -> Linted:
     inputs = roots(config) if options["report_only"] or not paths else paths
     if options["upgrade_from"]:
         from meshlint.cli.upgrade import compared
 
-        return compared(inputs, config, rules, options["upgrade_from"], options["upgrade_to"])
+        return compared(
+            inputs, config, _rules(config, options), options["upgrade_from"], options["upgrade_to"]
+        )
     only = [shown(path) for path in paths] if options["report_only"] else None
     stdin = sys.stdin.buffer.read() if "-" in inputs else None
     cache = None if options["no_cache"] else user_cache()
     with _progress(options["quiet"]) as progress:
         return lint(
-            inputs, config, rules=rules, stdin=stdin, report_only=only, progress=progress, cache=cache
+            inputs,
+            config,
+            rules=lambda: _rules(config, options),
+            stdin=stdin,
+            report_only=only,
+            progress=progress,
+            cache=cache,
         )
 
 
@@ -171,6 +183,8 @@ def _explain(wanted: Sequence[Output], report: Report, paths: Sequence[str], *, 
 def _with_hint(error: RunError, paths: Sequence[str]) -> str:
     text = error.message if error.file is None else f"{error.file or repr('')}: {error.message}"
     if paths and error.file == paths[0] and not os.path.lexists(paths[0]):
+        from meshlint.policy.names import closest
+
         near = closest(paths[0], COMMANDS)
         return f"{text}; did you mean the command {near!r}?" if near else text
     return text

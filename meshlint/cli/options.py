@@ -7,15 +7,16 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from meshlint.cli.refusal import Refusal
-from meshlint.config import Config, ConfigError, find_config, load_config
-from meshlint.lint import rules_of
-from meshlint.policy.names import Names
-from meshlint.policy.rules import PROFILES, Rule, RuleError
+from meshlint.config import Config, ConfigError, find_config
+from meshlint.policy.rules import PROFILES
+
+if TYPE_CHECKING:
+    from meshlint.policy.rules import Rule
 
 COLORS: Final = ("auto", "always", "never")
 
@@ -88,19 +89,28 @@ def configured(paths: Sequence[str], options: Mapping[str, Any]) -> Config:
 
 def rules_for(config: Config) -> dict[str, Rule]:
     """All rules, or a refusal that says what is wrong with a rule file or with a name."""
+    from meshlint.lint import rules_of
+    from meshlint.policy.rules import RuleError
+
     try:
         return rules_of(config)
     except (RuleError, ConfigError) as error:
         raise Refusal(str(error)) from None
 
 
-def checked_names(values: Sequence[str], option: str, names: Names) -> tuple[str, ...]:
-    """Comma lists of rules, families and codes; a name that means nothing is a usage error."""
-    found = tuple(name for value in values for name in value.replace(",", " ").split())
-    for name in found:
-        if not names.meaning(name):
+def names_in(values: Sequence[str]) -> tuple[str, ...]:
+    """Comma lists of rules, families and codes."""
+    return tuple(name for value in values for name in value.replace(",", " ").split())
+
+
+def check_names(values: Sequence[str], option: str, rules: Mapping[str, Rule]) -> None:
+    """A name that means nothing is a usage error."""
+    from meshlint.policy.names import Names
+
+    names = Names(rules) if values else None
+    for name in names_in(values):
+        if names is not None and not names.meaning(name):
             raise click.BadParameter(names.complaint(name), param_hint=option)
-    return found
 
 
 def roots(config: Config) -> tuple[str, ...]:
@@ -125,12 +135,14 @@ def _from_file(paths: Sequence[str], options: Mapping[str, Any]) -> Config:
     named = options.get("config_file")
     if named and options.get("no_config"):
         raise click.UsageError("--config and --no-config exclude each other")
-    if named:
-        return load_config(Path(named))
     if options.get("no_config"):
         return Config()
-    found = find_config(_start(paths))
-    return load_config(found) if found is not None else Config()
+    found = Path(named) if named else find_config(_start(paths))
+    if found is None:
+        return Config()
+    from meshlint.config_file import load_config
+
+    return load_config(found)
 
 
 def _start(paths: Sequence[str]) -> Path:

@@ -18,8 +18,8 @@ from meshlint.cli import lint as lint_command
 from meshlint.cli.main import SETTINGS
 from meshlint.cli.options import is_release
 from meshlint.config import OFF, Config
-from meshlint.findings import Finding, Report
-from meshlint.lint import Linted, lint_loaded
+from meshlint.findings import Finding, Linted, Report
+from meshlint.lint import lint_loaded
 from meshlint.policy.rules import Rule
 from meshlint.schema.compile import numbers
 from meshlint.source.load import load

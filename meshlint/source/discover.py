@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import glob
 import os
+import posixpath
 import re
 import stat
 import subprocess
@@ -22,6 +23,7 @@ from pathlib import Path
 from meshlint.records import dataclass
 
 SUFFIXES = (".yaml", ".yml", ".json")
+KUSTOMIZATIONS = frozenset(("kustomization.yaml", "kustomization.yml", "Kustomization"))
 _LEFT_OUT = frozenset(("node_modules", "__pycache__", "__MACOSX"))
 _MAGIC = re.compile(r"[*?\[]")
 
@@ -61,6 +63,11 @@ def shown(path: str) -> str:
     except ValueError:  # another drive
         relative = path
     return os.fsencode(relative).decode("utf-8", "replace").replace(os.sep, "/")
+
+
+def is_kustomization(path: str) -> bool:
+    """Is this the file in which kustomize says what to build? Paths are as `shown` gives them."""
+    return posixpath.basename(path) in KUSTOMIZATIONS
 
 
 class Excluded:

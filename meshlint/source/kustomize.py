@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import field
 
 from meshlint.records import dataclass
+from meshlint.source.discover import is_kustomization
 from meshlint.source.files import Document, SourceFile
 from meshlint.source.nodes import Mapping, Node, Scalar, Sequence, mappings, text_of, texts
 
-NAMES = frozenset(("kustomization.yaml", "kustomization.yml", "Kustomization"))
 GROUP = "kustomize.config.k8s.io"
 
 #: fields that change names, namespaces, labels, ports or hosts, or bring objects from elsewhere
@@ -68,10 +68,6 @@ def apply(files: list[SourceFile]) -> bool:
     settled = [_settle(by_path[path], claiming) for path, claiming in claims.items()]
     known = by_path.keys() | {kustomization.folder for kustomization in found}
     return not all(settled) or any(_transforms(kustomization, known) for kustomization in found)
-
-
-def is_kustomization(path: str) -> bool:
-    return posixpath.basename(path) in NAMES
 
 
 def _kustomizations(file: SourceFile) -> Iterator[_Kustomization]:

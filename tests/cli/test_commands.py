@@ -14,7 +14,7 @@ import pytest
 
 from meshlint import __version__
 from meshlint.cli.main import COMMANDS
-from meshlint.config import schema
+from meshlint.config_file import schema
 from meshlint.policy.rules import load_rules
 from tests.cli.support import BAD, REPOSITORY, RULE, environment, meshlint, write
 

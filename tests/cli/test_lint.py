@@ -307,7 +307,7 @@ def test_interruption(folder):
 def test_a_bug_shows_no_traceback(folder):
     write(folder, a=GOOD)
     (folder / "sitecustomize.py").write_text(
-        "import meshlint.source.load as l\ndef read(*a, **k): raise TypeError('boom')\nl.read = read\n"
+        "import meshlint.cached as c\ndef read(*a, **k): raise TypeError('boom')\nc.read = read\n"
     )
     done = meshlint(".", cwd=folder, PYTHONPATH=os.pathsep.join([str(folder), environment()["PYTHONPATH"]]))
     assert done.code == 2

@@ -160,7 +160,7 @@ def test_files_that_the_configuration_names(tmp_path: Path) -> None:
     (tmp_path / ".meshlint.yaml").write_text(
         "crds: [definitions/*.yaml, missing/*.json]\nexclude: [definitions/]\n"
     )
-    from meshlint.config import load_config
+    from meshlint.config_file import load_config
 
     config = load_config(tmp_path / ".meshlint.yaml")
     report = lint_loaded(load([str(tmp_path / "bad.yaml")]), config, rules_of(config)).report

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshlint.resources import resources_in
-from meshlint.source import load as module
+from meshlint.source import read as module
 from meshlint.source.load import Loaded, load
 
 SERVICE = "apiVersion: v1\nkind: Service\nmetadata:\n  name: {}\n"

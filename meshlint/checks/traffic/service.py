@@ -13,6 +13,7 @@ from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.registry import HTTP_LIKE, TLS_LIKE, Service, ServicePort
 from meshlint.mesh.workloads import Workload
 from meshlint.resources import Place
+from meshlint.schema.compile import is_newer, numbers
 
 Options = Mapping[str, Any]
 
@@ -28,11 +29,31 @@ _HTTP2: Final = ("grpc", "h2c", "http2")
 
 def port_naming(mesh: Mesh, options: Options) -> Iterator[Draft]:
     for service in mesh.registry.services:
-        if service.resource.kind != "Service" or not _concerns(mesh, service):
+        if service.resource.kind != "Service":
             continue
-        block = spec(service.resource)
+        alias = service.kind == "external-name"
+        block = spec(service.resource) if alias or _concerns(mesh, service) else None
         for port in block.blocks("ports") if block is not None else ():
-            yield from _port(port)
+            yield from _alias_port(mesh, port) if alias else _port(port)
+
+
+def _alias_port(mesh: Mesh, port: Block) -> Iterator[Draft]:
+    """A Service of type ExternalName: since 1.21 it is another name, and its ports mean nothing."""
+    name = port.text("appProtocol") or port.text("name")
+    if name is None or (name != "tcp" and says_protocol(name)) or port.number("port") in _KNOWN_PORTS:
+        return
+    version = mesh.settings.istio_version
+    old = bool(version) and is_newer("1.21", numbers(version))
+    effect = "the proxy takes all traffic of the port for it" if old else "since Istio 1.21 it has no meaning"
+    yield Draft(
+        port.place("appProtocol" if port.node.get("appProtocol") is not None else "name"),
+        f"{port.resource.title} is an ExternalName with a port named {name}; {effect}",
+        label="port of an ExternalName",
+        help="let the name begin with another protocol than tcp, or drop the port",
+        severity="warning" if old else None,
+        confidence=None if old else "low",
+        equivalents=("IST0150",),
+    )
 
 
 def _concerns(mesh: Mesh, service: Service) -> bool:

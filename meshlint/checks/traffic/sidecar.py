@@ -239,6 +239,42 @@ def _pods_missing(mesh: Mesh, namespace: str) -> str | None:
     return "high" if evidence is Evidence.CLOSED else "low"
 
 
+# -- sidecar-in-ambient ---------------------------------------------------------------------------
+
+
+def in_ambient(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    for sidecar in mesh.sidecars.all:
+        decided = _all_ambient(mesh, sidecar)
+        if decided is None:
+            continue
+        yield Draft(
+            _selector_place(sidecar),
+            f"{sidecar.resource.title} is for pods of the ambient mesh, which read no Sidecar",
+            label="not read in ambient mode",
+            help="drop it; a waypoint and exportTo decide there what is reached",
+            related=(("ambient mode", decided),),
+        )
+
+
+def _all_ambient(mesh: Mesh, sidecar: Sidecar) -> Place | None:
+    """Where it is decided that the pods are in the ambient mesh; None where one is not, or may not be."""
+    if sidecar.selector:
+        pods = mesh.workloads.matching(sidecar.selector, sidecar.namespace)
+        answers = [mesh.ambient.labelled(workload) for workload in pods]
+        if answers and all(answer.is_(True) for answer in answers):
+            return answers[0].because[0] if answers[0].because else pods[0].resource.place()
+        return None
+    if sidecar.namespace == mesh.config.root:
+        return None
+    mode = mesh.namespaces.label(sidecar.namespace, "istio.io/dataplane-mode")
+    if not mode.is_("ambient") or not mode.because:
+        return None
+    for workload in mesh.workloads.within(sidecar.namespace):
+        if not mesh.ambient.labelled(workload).is_(True) or mesh.injection.of(workload).or_else(None):
+            return None
+    return mode.because[0]
+
+
 # -- egress-allow-any -----------------------------------------------------------------------------
 
 

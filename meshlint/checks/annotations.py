@@ -38,6 +38,8 @@ _PLAIN: Final = frozenset((("", "Namespace"), ("", "Service"), ("networking.k8s.
 _MACHINES: Final = frozenset(("WorkloadEntry", "WorkloadGroup"))
 #: what `injection-label-on-wrong-object` says about labels among annotations
 _SAID: Final = frozenset(("istio.io/dataplane-mode", REVISION, "istio-injection"))
+#: what istioctl looks at
+_EXAMINED: Final = frozenset(("Namespace", "Service", "Pod", "Deployment"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,13 @@ def unknown(mesh: Mesh, options: Options) -> Iterator[Draft]:
             near = _meant(name)
             if near is not None:
                 label, advice = f"did you mean {near}?", f"write {near}"
-        yield Draft(written.place, f"{written.title} has {name} {says}", label=label, help=advice)
+        yield Draft(
+            written.place,
+            f"{written.title} has {name} {says}",
+            label=label,
+            help=advice,
+            equivalents=None if written.kind in _EXAMINED else (),
+        )
 
 
 def _meant(name: str) -> str | None:
@@ -130,6 +138,7 @@ def misplaced(mesh: Mesh, options: Options) -> Iterator[Draft]:
             "here it does nothing",
             label="does nothing here",
             help="remove it, or set it on such an object",
+            equivalents=None if written.kind in _EXAMINED else (),
         )
 
 

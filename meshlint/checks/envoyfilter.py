@@ -6,6 +6,7 @@ Spec traffic 7.6, istioctl-analyze IST0151 to IST0155. What Istio's webhook refu
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -105,14 +106,18 @@ def _ignored(patch: _Patch) -> str | None:
 
 def relative_no_priority(mesh: Mesh, options: Options) -> Iterator[Draft]:
     filters = _filters(mesh)
-    versioned = [patch for _, patches in filters for patch in patches if patch.for_versions]
-    names = {patch.filter_name: patch for patch in versioned if patch.filter_name[1]}
+    versioned = defaultdict(list)
+    for _, patches in filters:
+        for patch in patches:
+            if patch.for_versions and patch.filter_name[1]:
+                versioned[patch.filter_name].append(patch)
     for block, patches in filters:
         relative = [patch for patch in patches if patch.relative]
         if not relative or block.number("priority") not in (None, 0) or not _readable(block, "priority"):
             continue
         first = relative[0]
-        other = next((names[p.filter_name] for p in relative if p.filter_name in names), None)
+        others = [_other(patch, versioned.get(patch.filter_name, [])) for patch in relative]
+        other = next((patch for patch in others if patch is not None), None)
         related = [("relative too", patch.place) for patch in relative[1:]]
         if other is not None and other not in relative:
             related.append(("the same filter, for some versions of the proxy", other.place))
@@ -124,8 +129,13 @@ def relative_no_priority(mesh: Mesh, options: Options) -> Iterator[Draft]:
             label="depends on the order of EnvoyFilters",
             help="set spec.priority, lower numbers first",
             related=tuple(related),
-            equivalents=("IST0151",) if other is None else ("IST0155",),
+            equivalents=tuple(sorted({"IST0155" if patch else "IST0151" for patch in others})),
         )
+
+
+def _other(patch: _Patch, versioned: list[_Patch]) -> _Patch | None:
+    """Another patch about the same filter that is for some versions of the proxy."""
+    return next((other for other in versioned if other is not patch), None)
 
 
 def _readable(block: Block, name: str) -> bool:

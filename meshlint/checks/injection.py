@@ -12,7 +12,7 @@ from typing import Any
 
 from meshlint.findings import Draft
 from meshlint.mesh.ambient import EXCLUDED_NAMESPACES, MODE
-from meshlint.mesh.annotations import POD_ANNOTATIONS
+from meshlint.mesh.annotations import DEPRECATED, POD_ANNOTATIONS
 from meshlint.mesh.dataplane import DataPlane
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.injection import Injected
@@ -324,8 +324,16 @@ def _belongs_to_template(
         label="not on the pod template",
         help=f"move it to {'.'.join(workload.path)}.metadata as a {target}",
         severity=severity,
-        equivalents=("IST0107",) if part == "annotations" and workload.kind in _EXAMINED else (),
+        equivalents=_codes(workload, key) if part == "annotations" else (),
     )
+
+
+def _codes(workload: Workload, key: str) -> tuple[str, ...]:
+    """Istioctl tells the place of an annotation and its age apart, and looks at Deployments alone."""
+    if workload.kind not in _EXAMINED:
+        return ()
+    aged = key in DEPRECATED and key not in workload.resource.labels
+    return ("IST0107", "IST0135") if aged else ("IST0107",)
 
 
 def _effect_of_ignored(injected: Fact[Injected | None], value: str) -> tuple[str, str | None]:

@@ -6,10 +6,11 @@ Every rule here shows one kind of defect that `meshlint.schema` finds.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from meshlint.checks.versions import deprecated_settings
 from meshlint.findings import Draft
+from meshlint.mesh.scope import ISTIO_NETWORKING
 from meshlint.resources import Place, Resource
 from meshlint.schema import mesh_config_defects
 from meshlint.schema.catalogue import APIS, Kind, Version, newest
@@ -23,6 +24,17 @@ if TYPE_CHECKING:
     from meshlint.schema import Defect
 
 Options = Mapping[str, Any]
+
+#: kinds that Istio refuses without a spec, though their definitions do not ask for one
+_NEVER_EMPTY: Final = ("DestinationRule", "Gateway", "Sidecar", "VirtualService")
+#: what istioctl says of deprecated fields; of most it says nothing
+_DEPRECATED: Final = {
+    ("VirtualService", "percent"): ("IST0002",),
+    ("VirtualService", "mirrorPercent"): ("IST0133",),
+    ("VirtualService", "mirror_percent"): ("IST0133",),
+    ("DestinationRule", "consecutiveErrors"): ("IST0133",),
+    ("DestinationRule", "minimumRingSize"): ("IST0133",),
+}
 
 
 def unknown_field(mesh: Mesh, options: Options) -> Iterator[Draft]:
@@ -38,7 +50,16 @@ def enum_value(mesh: Mesh, options: Options) -> Iterator[Draft]:
 
 
 def required_field(mesh: Mesh, options: Options) -> Iterator[Draft]:
-    return _drafts(mesh, "required-field")
+    yield from _drafts(mesh, "required-field")
+    for kind in _NEVER_EMPTY:
+        for resource in mesh.scope.of(ISTIO_NETWORKING, kind):
+            if "spec" not in resource.root.index:
+                yield Draft(
+                    resource.place(),
+                    f"{resource.title} has no spec; Istio refuses it",
+                    label="nothing in it",
+                    help="write its spec, or remove the object",
+                )
 
 
 def exclusive_fields(mesh: Mesh, options: Options) -> Iterator[Draft]:
@@ -180,8 +201,6 @@ def _drafts(mesh: Mesh, kind: str) -> Iterator[Draft]:
 
 
 def _draft(mesh: Mesh, resource: Resource, defect: Defect, help: str = "") -> Draft:  # noqa: A002
-    """Istioctl's code for what a schema refuses is meant for Istio's own kinds."""
-    kind = mesh.schemas.kind(resource.group, resource.kind)
     steps = steps_to(resource.root, defect.node)
     message = defect.message
     if defect.kind != "unknown-field":
@@ -193,8 +212,15 @@ def _draft(mesh: Mesh, resource: Resource, defect: Defect, help: str = "") -> Dr
         help=defect.help or help,
         severity=defect.severity,
         confidence="low" if mesh.schemas.is_distant(resource) else None,
-        equivalents=None if kind is not None and kind.origin == "istio" else (),
+        equivalents=_codes(mesh.schemas.kind(resource.group, resource.kind), resource, defect),
     )
+
+
+def _codes(kind: Kind | None, resource: Resource, defect: Defect) -> tuple[str, ...] | None:
+    """Istioctl's code for what a schema refuses is meant for Istio's own kinds."""
+    if kind is None or kind.origin != "istio":
+        return ()
+    return _DEPRECATED.get((resource.kind, defect.name), ()) if defect.kind == "deprecated-field" else None
 
 
 def _place(resource: Resource, defect: Defect, steps: tuple[str | int, ...]) -> Place:

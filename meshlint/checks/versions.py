@@ -108,6 +108,7 @@ def deprecated_settings(mesh: Mesh) -> Iterator[Draft]:
                     f"{title_of(config.resource)}: {'.'.join(path)} of the mesh configuration {becomes}",
                     label="deprecated",
                     help=advice,
+                    equivalents=(),
                 )
 
 

@@ -28,6 +28,10 @@ _KNOWN: Final = frozenset(
         "queryParams", "ignoreUriCase", "withoutHeaders", "sourceNamespace", "statPrefix",
     }
 )  # fmt: skip
+#: what istioctl says of rules that nothing reaches, and of matches without effect
+_AFTER_ALL: Final = ("IST0130",)
+_REPEATED: Final = ("IST0130", "IST0131")
+_OVERLAP: Final = ("IST0131",)
 _ANY: Final = frozenset({".*", "^.*$", "^.*"})
 _LITERAL: Final = re.compile(r"\^?((?:[A-Za-z0-9/_:~@!#%&=,;-]|\\[./_-])*)(\.\*)?\$?\Z")
 _ESCAPED: Final = re.compile(r"\\(.)")
@@ -79,7 +83,7 @@ def _http(block: Block, rules: list[Block]) -> Iterator[Draft]:
             if found is not None:
                 dead.append((match, *found))
         if dead and len(dead) == len(matches):
-            yield _dead_rule(block, "http", rule, dead[0][1], _what(dead[0][2]))
+            yield _dead_rule(block, "http", rule, dead[0][1], _what(dead[0][2]), _codes(dead))
         else:
             for match, other, cover in dead:
                 yield _dead_match(block, match.node, other, _what(cover))
@@ -127,7 +131,17 @@ def _redundant(block: Block, rule: Block, matches: list[Match]) -> Iterator[Draf
             yield _dead_match(block, match.node, rule, _what(cover), same=True)
 
 
-def _dead_rule(block: Block, protocol: str, rule: Block, other: Block, what: str) -> Draft:
+def _codes(dead: list[tuple[Match, Block, Match]]) -> tuple[str, ...]:
+    """Istioctl calls a rule dead after one without matches, or if its matches are written before alike."""
+    if any("match" not in other.node.index for _, other, _ in dead):
+        return _AFTER_ALL
+    alike = all(_identity(match.node) == _identity(cover.node) for match, _, cover in dead)
+    return _REPEATED if alike else _OVERLAP
+
+
+def _dead_rule(
+    block: Block, protocol: str, rule: Block, other: Block, what: str, codes: tuple[str, ...]
+) -> Draft:
     title = block.resource.title
     return Draft(
         rule.place("match" if "match" in rule.node.index else "", "key"),
@@ -135,7 +149,7 @@ def _dead_rule(block: Block, protocol: str, rule: Block, other: Block, what: str
         label="never reached",
         help="put the narrower rule first, or remove it",
         related=((f"takes {what}", other.place("match" if "match" in other.node.index else "", "key")),),
-        equivalents=("IST0130",),
+        equivalents=codes,
     )
 
 
@@ -155,7 +169,7 @@ def _dead_match(block: Block, node: YamlMapping, other: Block, what: str, same: 
         help="remove the match" if same else "put the narrower match first, or remove it",
         related=() if same else ((f"takes {what}", other.place("match", "key")),),
         severity="info" if same else None,
-        equivalents=("IST0131",),
+        equivalents=_OVERLAP,
     )
 
 
@@ -304,15 +318,15 @@ def _streams(block: Block, protocol: str, rules: list[Block]) -> Iterator[Draft]
     for rule in rules:
         matches = rule.blocks("match")
         if open_rule is not None:
-            yield _dead_rule(block, protocol, rule, open_rule, "every connection")
+            yield _dead_rule(block, protocol, rule, open_rule, "every connection", _AFTER_ALL)
             continue
         if rule.lacks("match"):
             open_rule = rule if protocol == "tcp" else None
             continue
-        keys = [_identity(match) for match in matches]
+        keys = [_identity(match.node) for match in matches]
         again = [(match, seen[key]) for match, key in zip(matches, keys, strict=True) if key in seen]
         if again and len(again) == len(matches):
-            yield _dead_rule(block, protocol, rule, again[0][1], "the same connections")
+            yield _dead_rule(block, protocol, rule, again[0][1], "the same connections", _REPEATED)
         else:
             for match, other in again:
                 yield _dead_match(block, match.node, other, "the same connections", same=other is rule)
@@ -320,8 +334,8 @@ def _streams(block: Block, protocol: str, rules: list[Block]) -> Iterator[Draft]
             seen.setdefault(key, rule)
 
 
-def _identity(match: Block) -> str:
+def _identity(match: YamlMapping) -> str:
     """A match without its name, in one order of keys."""
-    plain = match.node.plain()
+    plain = match.plain()
     assert isinstance(plain, dict)  # noqa: S101
     return repr(sorted((key, value) for key, value in plain.items() if key != "name"))

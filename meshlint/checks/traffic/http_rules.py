@@ -222,6 +222,7 @@ def fault_in_production(mesh: Mesh, options: Options) -> Iterator[Draft]:
             if production
             else "name your production namespaces with productionNamespaces in the configuration",
             severity=None if production and not scoped else "info",
+            confidence=None if production else "low",
         )
 
 

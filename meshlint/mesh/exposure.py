@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 from meshlint.mesh.attachment import GATEWAY_NAME, Proxy, ProxyKind, proxy_of
 from meshlint.mesh.authz import Peer
 from meshlint.mesh.dataplane import DataPlane
-from meshlint.mesh.hosts import intersect
 from meshlint.mesh.ingress import IngressBackend, backends_of, class_of
-from meshlint.mesh.routes import Destination, Route, applies, destination_port, server_hosts
+from meshlint.mesh.routes import Destination, Route, applies, destination_port
 from meshlint.records import dataclass
 from meshlint.resources import Place, Resource
 from meshlint.source.nodes import Mapping, Node, int_of, mappings, string_map, text_of, texts
@@ -378,7 +377,7 @@ def _servers(gateway: Gateway, route: Route) -> list[Server]:
         return list(gateway.servers)
     root = route.root or route
     namespace = root.resource.ns
-    return [s for s in gateway.servers if intersect(server_hosts(s, namespace), route.hosts)]
+    return gateway.offers.servers(namespace, route.hosts)
 
 
 def _reads_http(server: Server) -> bool:

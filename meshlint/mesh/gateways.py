@@ -6,9 +6,10 @@ Istio's Gateway and the Gateway API's Gateway are different objects; both are re
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
+from meshlint.mesh.hosts import HostIndex, covers, is_wild
 from meshlint.mesh.scope import GATEWAY_API, ISTIO_NETWORKING
 from meshlint.records import dataclass
 from meshlint.source.nodes import Mapping, Scalar, int_of, string_map, text_of, texts
@@ -39,6 +40,53 @@ class Server:
     https_redirect: bool = False
 
 
+class Offers:
+    """The hosts of a gateway's servers, found without comparing each with each.
+
+    `hosts` and `servers` answer for the hosts of a VirtualService of a namespace; empty for hosts or
+    servers that have nothing in common.
+    """
+
+    __slots__ = ("_index", "_servers", "_wild")
+
+    def __init__(self, servers: Iterable[Server]) -> None:
+        self._servers = tuple(servers)
+        self._index: dict[str, HostIndex[tuple[str, Server]]] | None = None
+        self._wild: list[tuple[str, str, Server]] = []
+
+    def hosts(self, namespace: str, hosts: Iterable[str]) -> list[str]:
+        """Of each overlapping pair the narrower host, without repetition."""
+        return list(dict.fromkeys(host for host, _ in self._pairs(namespace, hosts)))
+
+    def servers(self, namespace: str, hosts: Iterable[str]) -> list[Server]:
+        """Servers that offer one of the hosts, in their order."""
+        found = {id(server) for _, server in self._pairs(namespace, hosts)}
+        return [server for server in self._servers if id(server) in found]
+
+    def _pairs(self, namespace: str, hosts: Iterable[str]) -> Iterator[tuple[str, Server]]:
+        if self._index is None:
+            self._index = self._built()
+        indexes = [i for i in (self._index.get("*"), self._index.get(namespace)) if i is not None]
+        for host in hosts:
+            for index in indexes:
+                yield from ((host, server) for _, server in index.covering(host))
+                if is_wild(host):
+                    yield from index.within(host)
+            if is_wild(host):
+                for admitted, offered, server in self._wild:
+                    if offered != host and admitted in ("*", namespace) and covers(host, offered):
+                        yield offered, server
+
+    def _built(self) -> dict[str, HostIndex[tuple[str, Server]]]:
+        index: dict[str, HostIndex[tuple[str, Server]]] = defaultdict(HostIndex)
+        for server in self._servers:
+            for admitted, host in server.hosts:
+                index[admitted].add(host, (host, server))
+                if is_wild(host):
+                    self._wild.append((admitted, host, server))
+        return dict(index)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Gateway:
     """`api` is istio or gateway-api; `class_name` and `istio` are about the latter.
@@ -52,6 +100,7 @@ class Gateway:
     name: str
     selector: dict[str, str]
     servers: tuple[Server, ...]
+    offers: Offers
     class_name: str = ""
     istio: bool | None = True
 
@@ -94,14 +143,14 @@ class Gateways:
         for resource in self.mesh.scope.of(ISTIO_NETWORKING, "Gateway"):
             servers = tuple(_server(node, resource.ns) for node in resource.mappings("spec", "servers"))
             selector = string_map(resource.get("spec", "selector"))
-            yield Gateway(resource, "istio", resource.ns, resource.name, selector, servers)
+            yield Gateway(resource, "istio", resource.ns, resource.name, selector, servers, Offers(servers))
 
     def _gateway_api(self) -> Iterator[Gateway]:
         for resource in self.mesh.scope.of(GATEWAY_API, "Gateway"):
             listeners = tuple(_listener(node) for node in resource.mappings("spec", "listeners"))
             class_name = resource.text("spec", "gatewayClassName") or ""
             yield Gateway(
-                resource, "gateway-api", resource.ns, resource.name, {}, listeners,
+                resource, "gateway-api", resource.ns, resource.name, {}, listeners, Offers(listeners),
                 class_name, self._is_istio(class_name),
             )  # fmt: skip
 

@@ -7,7 +7,7 @@ Gateway API, or of a Kyma APIRule. Spec traffic 1.8 to 1.10, 1.14, 1.15; securit
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -378,7 +378,7 @@ class _VirtualServices:
 
     def _serves(self, gateway: Gateway, resource: Resource, hosts: tuple[str, ...]) -> bool | None:
         """Does the gateway serve a host of it, and see it? Its pods' namespace looks, not its own."""
-        if not served_hosts(gateway, resource.ns, hosts):
+        if not gateway.offers.hosts(resource.ns, hosts):
             return False
         if exported_to(resource, ""):
             return True
@@ -386,12 +386,6 @@ class _VirtualServices:
         if not namespaces:
             return None
         return any(exported_to(resource, namespace) for namespace in namespaces)
-
-
-def served_hosts(gateway: Gateway, namespace: str, hosts: Iterable[str]) -> list[str]:
-    """Which hosts of a VirtualService of the namespace does an Istio Gateway serve?"""
-    admitted = [host for server in gateway.servers for host in server_hosts(server, namespace)]
-    return intersect(admitted, hosts)
 
 
 def server_hosts(server: Server, namespace: str) -> list[str]:

@@ -14,7 +14,7 @@ from meshlint.mesh.destinations import Reference
 from meshlint.mesh.gateways import Gateway
 from meshlint.mesh.hosts import intersect, is_ip, is_wild, overlap
 from meshlint.mesh.mesh import Mesh
-from meshlint.mesh.routes import MESH, gateway_key, served_hosts
+from meshlint.mesh.routes import MESH, gateway_key
 from meshlint.mesh.scope import ISTIO_NETWORKING
 from meshlint.records import dataclass
 from meshlint.resources import Place, Resource
@@ -143,13 +143,14 @@ def _made_for(gateway: Gateway, namespace: str, hosts: list[str]) -> bool:
 
 
 def host_mismatch(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    unclear = {gateway for gateway in mesh.gateways.all if _unclear(gateway)}
     for resource, entries in _named(mesh).items():
         written = texts(resource.get("spec", "hosts"))
         if is_delegate(resource) or not written or any(is_placeholder(item.text) for item in written):
             continue
         hosts = [mesh.registry.resolve(item.text, resource.ns) for item in written]
         own = [named for named in entries if named.where == "spec"]
-        served = {named: _served(named, hosts) for named in own}
+        served = {named: _served(named, hosts, unclear) for named in own}
         for named in own:
             if served[named] == []:
                 yield _mismatch(named, hosts, any(served[other] for other in own if other is not named))
@@ -157,12 +158,12 @@ def host_mismatch(mesh: Mesh, options: Options) -> Iterator[Draft]:
             yield from _unserved(mesh, resource, written, hosts, served)
 
 
-def _served(named: _Named, hosts: list[str]) -> list[str] | None:
+def _served(named: _Named, hosts: list[str], unclear: set[Gateway]) -> list[str] | None:
     """Hosts that the gateway, in any of its versions, serves; None where that is not known."""
-    if not named.found or any(_unclear(gateway) for gateway in named.found):
+    if not named.found or not unclear.isdisjoint(named.found):
         return None
     namespace = named.resource.ns
-    return [host for gateway in named.found for host in served_hosts(gateway, namespace, hosts)]
+    return [host for gateway in named.found for host in gateway.offers.hosts(namespace, hosts)]
 
 
 def _unclear(gateway: Gateway) -> bool:
@@ -273,7 +274,7 @@ def invisible(mesh: Mesh, options: Options) -> Iterator[Draft]:
             pods = [
                 workload
                 for gateway in named.found
-                if gateway.api == "istio" and served_hosts(gateway, resource.ns, hosts)
+                if gateway.api == "istio" and gateway.offers.hosts(resource.ns, hosts)
                 for workload in mesh.gateways.workloads_of(gateway)
             ]
             if named.where != "spec" or not pods or any(exported_to(resource, w.namespace) for w in pods):

@@ -12,10 +12,9 @@ from typing import Any
 from meshlint.findings import Draft
 from meshlint.mesh.delegates import is_delegate
 from meshlint.mesh.gateways import Gateway, Server
-from meshlint.mesh.hosts import intersect
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.registry import HTTP_LIKE, OPAQUE, TLS_LIKE, ServicePort
-from meshlint.mesh.routes import MESH, Route, applies, gateway_key, server_hosts
+from meshlint.mesh.routes import MESH, Route, applies, gateway_key
 from meshlint.mesh.scope import ISTIO_NETWORKING
 from meshlint.resources import Place, Resource
 from meshlint.source.nodes import Mapping as YamlMapping
@@ -171,9 +170,8 @@ def _matched_ports(route: Route) -> set[int]:
 def _server_asks(gateway: Gateway, route: Route, wanted: set[int]) -> bool:
     return any(
         _kind_of(server) in (route.protocol, "")
-        for server in gateway.servers
-        if (not wanted or server.port in wanted)
-        and intersect(server_hosts(server, route.resource.ns), route.hosts)
+        for server in gateway.offers.servers(route.resource.ns, route.hosts)
+        if not wanted or server.port in wanted
     )
 
 

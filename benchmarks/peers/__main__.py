@@ -151,8 +151,7 @@ def answers(peer: Path, cases: Iterable[Case]) -> dict[str, list[tuple[Said, str
 
 
 def said(code: str, kind: str, namespace: str | None, name: str, **_: object) -> Said:
-    """Objects without a namespace are in `default` for us and nowhere for the peer."""
-    return Said(code, kind, "" if namespace in (None, "default") else str(namespace), name)
+    return Said(code, kind, namespace or "", name)
 
 
 def where(message: dict[str, object]) -> str:

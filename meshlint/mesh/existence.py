@@ -107,7 +107,7 @@ class Existence:
             return self._wild(full)
         if meant := self._meant(full):
             return meant
-        wildcards = tuple(registry.covering(full))
+        wildcards = tuple(s for s in registry.covering(full) if s.host != "*")  # Istio refuses a bare star
         if wildcards:
             confidence = None if self.mesh.settings.complete else "medium"
             return HostState(Presence.WILDCARD, full, wildcards, confidence=confidence)

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from meshlint.checks.injection import namespace_injects
 from meshlint.checks.traffic.neighbours import same_namespace
 from meshlint.findings import Draft
 from meshlint.mesh.existence import HostState, Presence
@@ -268,6 +269,8 @@ def _all_ambient(mesh: Mesh, sidecar: Sidecar) -> Place | None:
         return None
     mode = mesh.namespaces.label(sidecar.namespace, "istio.io/dataplane-mode")
     if not mode.is_("ambient") or not mode.because:
+        return None
+    if namespace_injects(mesh, sidecar.namespace) is not None:
         return None
     for workload in mesh.workloads.within(sidecar.namespace):
         if not mesh.ambient.labelled(workload).is_(True) or mesh.injection.of(workload).or_else(None):

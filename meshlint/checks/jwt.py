@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from meshlint.findings import Draft
@@ -141,6 +142,7 @@ def _public(patterns: Sequence[str]) -> Callable[[str | None], bool]:
     exact = {p for p in patterns if "*" not in p}
     wild = [p for p in patterns if "*" in p]
 
+    @cache
     def public(path: str | None) -> bool:
         return path is not None and (path in exact or any(matches_string(p, path) for p in wild))
 

@@ -81,7 +81,7 @@ class _Coverage:
     def __init__(self, mesh: Mesh, exposure: Exposure) -> None:
         self.mesh = mesh
         self.exposure = exposure
-        self.domains = _trust_domains(mesh)
+        self.domains = mesh.jwt.trust_domains
         self.inner = list(self._inner())
 
     def all(self) -> Iterator[Covered]:
@@ -93,7 +93,9 @@ class _Coverage:
             yield from (self._judge(probe, entry) for probe in tried for entry in entries)
         elif tried:  # nobody looks at the request, so one answer is that of all
             answers = [self._judge(tried[0], entry) for entry in entries]
-            yield from (replace(answer, probe=probe) for probe in tried for answer in answers)
+            for probe in tried:
+                for answer in answers:
+                    yield Covered(probe, answer.requirement, answer.answers, answer.entry)
 
     def _probes(self, gates: list[Gate]) -> Iterator[Probe]:
         closed = any(gate.closed for gate in gates)
@@ -368,9 +370,3 @@ def _api_rule(exposure: Exposure, rule: Mapping) -> Fact[Requirement]:
     if handlers and any(handlers):
         return Fact.of(Requirement.EXTERNAL, place)
     return Fact.missing("the rule names no access strategy", place)
-
-
-def _trust_domains(mesh: Mesh) -> frozenset[str]:
-    own, aliases = mesh.config.trust_domain, mesh.config.trust_domain_aliases
-    found = {own.value} if own.known else set()
-    return frozenset(found | set(aliases.value or () if aliases.known else ()))

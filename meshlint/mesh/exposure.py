@@ -104,6 +104,7 @@ class Exposures:
     def __init__(self, mesh: Mesh) -> None:
         self.mesh = mesh
         self._entries: dict[tuple[int, int | None], Entry | None] = {}
+        self._proxies: dict[int, list[Proxy]] = {}
 
     @cached_property
     def all(self) -> list[Exposure]:
@@ -127,6 +128,12 @@ class Exposures:
 
     def proxies_of(self, gateway: Gateway) -> list[Proxy]:
         """The proxies that serve a gateway; one known by its labels alone where no pods are in the input."""
+        found = self._proxies.get(id(gateway))
+        if found is None:
+            found = self._proxies[id(gateway)] = self._find_proxies(gateway)
+        return found
+
+    def _find_proxies(self, gateway: Gateway) -> list[Proxy]:
         workloads = self.mesh.gateways.workloads_of(gateway)
         if workloads:
             return [proxy_of(w) for w in workloads]

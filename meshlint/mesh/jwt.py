@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from meshlint.mesh.attachment import Proxy
@@ -59,6 +60,7 @@ class Jwt:
         self.mesh = mesh
         self._gates: dict[tuple[object, ...], list[Gate]] = {}
         self._covered: dict[int, list[Covered]] = {}
+        self._evidence: dict[tuple[str, ...], Evidence] = {}
         self._filters = _filters_by_namespace(mesh)
 
     def requires(self, proxy: Proxy, request: Request) -> Fact[Requirement]:
@@ -84,9 +86,20 @@ class Jwt:
 
     def evidence(self, *namespaces: str) -> Evidence:
         """May the absence of policies that apply in these namespaces be taken as a fact?"""
-        scope = self.mesh.scope
-        wanted = {*namespaces, self.mesh.config.root}
-        return min(scope.evidence(ISTIO_SECURITY, "AuthorizationPolicy", n) for n in wanted)
+        found = self._evidence.get(namespaces)
+        if found is None:
+            scope = self.mesh.scope
+            wanted = {*namespaces, self.mesh.config.root}
+            found = min(scope.evidence(ISTIO_SECURITY, "AuthorizationPolicy", n) for n in wanted)
+            self._evidence[namespaces] = found
+        return found
+
+    @cached_property
+    def trust_domains(self) -> frozenset[str]:
+        """Names of the trust domain that callers of this mesh have."""
+        own, aliases = self.mesh.config.trust_domain, self.mesh.config.trust_domain_aliases
+        found = {own.value} if own.known else set()
+        return frozenset(found | set(aliases.value or () if aliases.known else ()))
 
     def coverage(self, exposure: Exposure) -> list[Covered]:
         """What is asked of callers of an exposure, per kind of request that policies tell apart."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 from meshlint.checks.admission.blocks import Block, spec
 from meshlint.checks.admission.grammar import PROTOCOLS
 from meshlint.findings import Draft
+from meshlint.mesh.dataplane import DataPlane
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.registry import HTTP_LIKE, TLS_LIKE, Service, ServicePort
 from meshlint.mesh.workloads import Workload
@@ -57,10 +58,19 @@ def _alias_port(mesh: Mesh, port: Block) -> Iterator[Draft]:
 
 
 def _concerns(mesh: Mesh, service: Service) -> bool:
-    """Is there a proxy that has to know the protocol?"""
-    if service.namespace in (mesh.config.root, "kube-system") or _MANAGED in service.resource.labels:
+    """Is there a proxy that has to know the protocol? Parts of Istio itself know theirs."""
+    labels = service.resource.labels
+    if service.namespace in (mesh.config.root, "kube-system") or _MANAGED in labels or "istio" in labels:
         return False
-    return any(mesh.data_planes.in_mesh(workload) for workload in mesh.registry.workloads_of(service))
+    return any(_has_proxy(mesh, workload) for workload in mesh.registry.workloads_of(service))
+
+
+def _has_proxy(mesh: Mesh, workload: Workload) -> bool:
+    """Does a proxy stand before an application? Gateways are proxies whose listeners Gateways describe."""
+    if not mesh.data_planes.in_mesh(workload):
+        return False
+    plane = mesh.data_planes.of(workload)
+    return not plane.known or plane.value not in (DataPlane.GATEWAY, DataPlane.WAYPOINT)
 
 
 def _port(port: Block) -> Iterator[Draft]:
@@ -106,7 +116,7 @@ def conflicting_ports(mesh: Mesh, options: Options) -> Iterator[Draft]:
     said: set[tuple[int, int]] = set()
     for workload in mesh.workloads.all:
         services = [s for s in mesh.registry.services_of(workload) if s.resource.kind == "Service"]
-        if not services or not mesh.data_planes.in_mesh(workload):
+        if not services or not _has_proxy(mesh, workload):
             continue
         for number, entries in _by_target(mesh, services, workload).items():
             yield from _judge(workload, number, entries, said)

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from meshlint.checks.traffic.neighbours import together
+from meshlint.checks.traffic.neighbours import same_namespace, together
 from meshlint.findings import Draft
 from meshlint.mesh.client_tls import TlsBlock
 from meshlint.mesh.destination_rules import DestinationRule, block_of, port_entry
@@ -19,7 +19,7 @@ from meshlint.mesh.routes import destination_port
 from meshlint.mesh.scope import ISTIO_NETWORKING, Evidence
 from meshlint.resources import Place
 from meshlint.source.nodes import Mapping as YamlMapping
-from meshlint.source.nodes import text_of
+from meshlint.source.nodes import text_of, texts
 from meshlint.source.templates import is_placeholder
 
 Options = Mapping[str, Any]
@@ -141,6 +141,29 @@ def _redirected(mesh: Mesh, service: Service) -> bool:
     return bool(routes) and not any(
         other is service for route in routes for d in route.destinations for other in d.services
     )
+
+
+# -- se-host-of-service ---------------------------------------------------------------------------
+
+
+def host_of_service(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    for entry in mesh.registry.services:
+        if entry.kind != "service-entry" or not entry.host.endswith(f".svc.{mesh.registry.domain}"):
+            continue
+        for service in mesh.registry.by_host(entry.host):
+            if service.kind == "service-entry" or service.namespace != entry.namespace:
+                continue
+            hosts = texts(entry.resource.get("spec", "hosts"))
+            yield Draft(
+                next(entry.resource.place(item) for item in hosts if item.text == entry.host),
+                f"{entry.resource.title} declares {entry.host}, the host of {service.resource.title}: "
+                "the Service wins, and ports and endpoints of the entry are not used for it",
+                label="the host of a Service",
+                help="drop the host, or choose another name for what the entry describes",
+                related=(("the Service", service.resource.place()),),
+                confidence=same_namespace(mesh, entry.resource, service.resource),
+            )
+            break
 
 
 # -- se-port-conflict -----------------------------------------------------------------------------

@@ -88,3 +88,13 @@ def test_it_is_said_about_the_pods() -> None:
 def test_versions_of_a_service_do_not_disagree() -> None:
     texts = (service(ports="[{name: http, port: 80}]"), service(ports="[{name: tcp, port: 80}]"))
     assert said("service-conflicting-ports", *texts) == []
+
+
+@pytest.mark.parametrize(
+    "labels", ["istio: ingressgateway, app: a", "gateway.networking.k8s.io/gateway-name: gw, app: a"]
+)
+def test_gateways_know_their_protocols(labels: str) -> None:
+    pods = deployment("a", labels=labels)
+    texts = (*two("name: status, port: 80", "name: tcp, port: 80"), INJECTED, pods)
+    assert findings("port-naming", *texts) == []
+    assert findings("service-conflicting-ports", *texts) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from meshlint.mesh.scope import Settings
-from tests.checks.traffic.support import COMPLETE, findings, paths, to, verdicts
+from tests.checks.traffic.support import COMPLETE, findings, paths, service, to, verdicts
 
 
 def entry(
@@ -142,3 +142,10 @@ def test_no_conflict() -> None:
     assert conflicts(entry(), entry("b.com", name="other")) == []
     private = "resolution: DNS, exportTo: [.]"
     assert conflicts(entry(more=private), entry(more=private, name="other", namespace="pay")) == []
+
+
+def test_5_12_the_service_wins() -> None:
+    text = entry("a.shop.svc.cluster.local", "{number: 80, name: p, protocol: HTTP}")
+    assert paths("se-host-of-service", text, service()) == ["/spec/hosts/0"]
+    assert paths("se-host-of-service", text, service("a", "pay")) == []
+    assert paths("se-host-of-service", text) == []

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
+from meshlint.checks.gateway_pods import by_labels
 from meshlint.findings import Draft
-from meshlint.mesh.attachment import GATEWAY_NAME, MANAGED, WAYPOINT_CONTROLLER
 from meshlint.mesh.mesh import Mesh
-from meshlint.mesh.scope import GATEWAY_API, Evidence
+from meshlint.mesh.scope import Evidence
 from meshlint.mesh.selection import made_elsewhere, nothing_selected
 from meshlint.mesh.telemetry import (
     CLIENT,
@@ -500,44 +500,11 @@ def _production(mesh: Mesh, telemetry: Telemetry) -> bool:
 def selector_ineffective(mesh: Mesh, options: Options) -> Iterator[Draft]:
     for telemetries in mesh.telemetry.selecting.values():
         for telemetry in telemetries:
-            draft = _gateway_pods(mesh, telemetry) or _reaches_nobody(mesh, telemetry)
+            draft = by_labels(mesh, telemetry.resource, telemetry.selector) or _reaches_nobody(
+                mesh, telemetry
+            )
             if draft is not None:
                 yield draft
-
-
-def _gateway_pods(mesh: Mesh, telemetry: Telemetry) -> Draft | None:
-    """Pods of a Gateway API Gateway or a waypoint among those that are selected."""
-    pods = [w for w in mesh.telemetry.selected(telemetry) if GATEWAY_NAME in w.labels]
-    if pods:
-        waypoint = next((w for w in pods if w.labels.get(MANAGED) == WAYPOINT_CONTROLLER), None)
-        found = waypoint or pods[0]
-        place, name = found.pod_place("metadata", "labels", GATEWAY_NAME), found.labels[GATEWAY_NAME]
-        return _no_effect(mesh, telemetry, place, name, waypoint=waypoint is not None)
-    name = telemetry.selector.get(GATEWAY_NAME, "")
-    for gateway in mesh.scope.find(GATEWAY_API, "Gateway", telemetry.namespace, name) if name else ():
-        waypoint_ = mesh.ambient.is_waypoint(gateway)
-        return _no_effect(mesh, telemetry, gateway.place(), name, waypoint=waypoint_)
-    return None
-
-
-def _no_effect(mesh: Mesh, telemetry: Telemetry, place: Place, name: str, *, waypoint: bool) -> Draft:
-    flag = mesh.config.feature("ENABLE_SELECTOR_BASED_K8S_GATEWAY_POLICY")
-    off = flag.known and (flag.value or "").lower() in ("false", "0", "f")
-    what = "waypoint" if waypoint else "Gateway"
-    effect = (
-        "where selectors have no effect"
-        if waypoint or off
-        else "where a selector works only as long as istiod is told to honour it"
-    )
-    return Draft(
-        telemetry.resource.place_at("spec", "selector", part="key"),
-        f"{telemetry.resource.title} selects the pods of the {what} {name}, {effect}",
-        label=f"selects the pods of a {what}",
-        help=f"name the {what} in targetRefs instead",
-        related=((f"the {what}", place),),
-        equivalents=("IST0166",),
-        confidence=None if waypoint or off else "low",
-    )
 
 
 def _reaches_nobody(mesh: Mesh, telemetry: Telemetry) -> Draft | None:

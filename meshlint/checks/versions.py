@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from meshlint.checks.admission.blocks import Block, spec
-from meshlint.checks.admission.mesh_config import title_of, written
+from meshlint.checks.admission.mesh_sources import title_of, written
 from meshlint.findings import Draft
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.releases import (

@@ -14,11 +14,11 @@ from typing import Any, Final
 
 from meshlint.checks.admission.blocks import Block, judged
 from meshlint.checks.admission.grammar import label_problem, port_problem, wildcard_domain_problem
+from meshlint.checks.admission.mesh_sources import title_of, written
 from meshlint.findings import Draft
 from meshlint.mesh.mesh import Mesh
-from meshlint.resources import Place, Resource
+from meshlint.resources import Place
 from meshlint.source.durations import MILLISECOND, SECOND, go_duration
-from meshlint.source.nodes import Mapping as YamlMapping
 from meshlint.source.nodes import Scalar
 
 Options = Mapping[str, Any]
@@ -34,19 +34,6 @@ def check(mesh: Mesh, options: Options) -> Iterator[Draft]:
         yield from _numbers(config)
         yield from _domains(config)
         yield from _curves(config)
-
-
-def written(mesh: Mesh) -> Iterator[Block]:
-    """The mesh configurations of the input, each layer by itself."""
-    for source in mesh.config.sources:
-        for layer in source.mesh or ():
-            if layer.resource is not None and not layer.at and isinstance(layer.node, YamlMapping):
-                yield Block(layer.resource, layer.node)
-
-
-def title_of(resource: Resource) -> str:
-    """How messages call what holds a mesh configuration; values files are no objects."""
-    return resource.title if resource.kind else resource.file.path
 
 
 def refusal(place: Place, says: str, label: str, advice: str) -> Draft:

@@ -17,7 +17,7 @@ from meshlint.checks.admission.grammar import (
     port_problem,
     subnet_problem,
 )
-from meshlint.checks.admission.mesh_config import title_of
+from meshlint.checks.admission.mesh_sources import title_of
 from meshlint.findings import Draft
 from meshlint.mesh.mesh import Mesh
 from meshlint.resources import Place

@@ -17,7 +17,7 @@ from meshlint.checks.admission.grammar import (
     port_problem,
     wildcard_domain_problem,
 )
-from meshlint.checks.admission.mesh_config import title_of, written
+from meshlint.checks.admission.mesh_sources import title_of, written
 from meshlint.checks.admission.urls import url_problem
 from meshlint.findings import Draft
 from meshlint.mesh.mesh import Mesh

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from meshlint.checks.admission.blocks import Block
 from meshlint.checks.admission.grammar import domain_problem, ip_problem, port_problem
-from meshlint.checks.admission.mesh_config import duration, port, refusal, warning, written
+from meshlint.checks.admission.mesh_config import duration, port, refusal, warning
+from meshlint.checks.admission.mesh_sources import written
 from meshlint.findings import Draft
 from meshlint.mesh.mesh import Mesh
 from meshlint.resources import Place

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from meshlint.checks.admission import connection_pool, locality
 from meshlint.checks.admission.blocks import Block
-from meshlint.checks.admission.mesh_config import as_mesh_config, duration, refusal, warning, written
+from meshlint.checks.admission.mesh_config import as_mesh_config, duration, refusal, warning
+from meshlint.checks.admission.mesh_sources import written
 from meshlint.findings import Draft
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.retries import invalid_tokens

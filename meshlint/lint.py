@@ -74,6 +74,7 @@ def lint_loaded(
     suppressor = Suppressor(loaded.files, mesh.scope.resources, names, config)
     # what suppresses a finding that is not shown is of use too
     wanted = CONFIDENCES if suppressor.entries else selection.confidences
+    mesh.suspicions = "low" in wanted
     found, errors = run(selection.rules, mesh, config.options, progress, holds=mesh.holds, confidences=wanted)
     findings = suppressor.apply(found)
     ran = selection.names - {error.rule for error in errors}

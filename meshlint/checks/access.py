@@ -64,6 +64,8 @@ def _by_routes(mesh: Mesh) -> Iterator[_Locked]:
     for exposure in mesh.exposures.all:
         if exposure.way in _DIRECT or (exposure.workload is None and not exposure.entries):
             continue
+        if not any(gate.policies for p in mesh.jwt.proxies_met(exposure) for gate in mesh.jwt.gates(p)):
+            continue
         covered = mesh.jwt.coverage(exposure)
         for entry in {id(c.entry): c.entry for c in covered}.values():
             locked = _of_entry(mesh, exposure, entry, [c for c in covered if c.entry is entry])

@@ -33,7 +33,7 @@ def missing(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
     issuers = {host_of(rule.issuer) for a in mesh.authn.all for rule in a.rules} - {""}
     groups: dict[tuple[int, str], list[Exposure]] = {}
     for exposure in mesh.exposures.all:
-        if exposure.http and not issuers.intersection(exposure.hosts) and _tells(mesh, exposure):
+        if exposure.http and not issuers.intersection(exposure.hosts) and _is_worth_a_look(mesh, exposure):
             groups.setdefault((id(exposure.resource), exposure.target), []).append(exposure)
     for exposures in groups.values():
         asked = [(e, c) for e in exposures for c in mesh.jwt.coverage(e) if not public(c.probe.path)]
@@ -58,6 +58,15 @@ def _rated(mesh: Mesh, opened: Iterable[tuple[Exposure, Covered]]) -> Iterator[t
         confidence = known[key]
         if confidence is not None:
             yield covered, exposure, confidence
+
+
+def _is_worth_a_look(mesh: Mesh, exposure: Exposure) -> bool:
+    """Where nobody wants suspicions: could a finding be more than one (see `_confidence`)?"""
+    if not _tells(mesh, exposure):
+        return False
+    if mesh.suspicions or exposure.api_rule is not None or mesh.jwt.evidence() is Evidence.CLOSED:
+        return True
+    return any(_checks_tokens(mesh, proxy) for proxy in mesh.jwt.proxies_met(exposure))
 
 
 def _tells(mesh: Mesh, exposure: Exposure) -> bool:
@@ -119,13 +128,15 @@ def _confidence(mesh: Mesh, exposure: Exposure, covered: Covered) -> str | None:
         return "low"
     if mesh.jwt.evidence(*namespaces) is Evidence.CLOSED:
         return "high"
-    if any(mesh.authn.rules_of(p) and _decides(mesh, p) for p in proxies):
+    if any(_checks_tokens(mesh, proxy) for proxy in proxies):
         return "medium"
     return None if exposure.workload is None or mesh.settings.remainder else "low"
 
 
-def _decides(mesh: Mesh, proxy: Proxy) -> bool:
-    return any(policy.action is not Action.AUDIT for policy in mesh.authz.enforced_at(proxy))
+def _checks_tokens(mesh: Mesh, proxy: Proxy) -> bool:
+    """Does the proxy read tokens, and does a policy decide about requests?"""
+    decides = (policy.action is not Action.AUDIT for policy in mesh.authz.enforced_at(proxy))
+    return bool(mesh.authn.rules_of(proxy)) and any(decides)
 
 
 def _names_paths(place: Place) -> bool:
@@ -260,7 +271,9 @@ def token_stripped(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
     """The gateway takes the token that the workload behind it insists on."""
     said: set[int] = set()
     for exposure in mesh.exposures.all:
-        for covered in mesh.jwt.coverage(exposure) if exposure.entries else ():
+        if not any(mesh.authn.rules_of(entry.proxy) for entry in exposure.entries):
+            continue
+        for covered in mesh.jwt.coverage(exposure):
             found = _stripped(mesh, covered)
             if found is None or id(found[0].node) in said:
                 continue

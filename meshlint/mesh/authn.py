@@ -88,6 +88,7 @@ class Authn:
         self.mesh = mesh
         self.all = [_authentication(r) for r in mesh.scope.of(ISTIO_SECURITY, "RequestAuthentication")]
         self._by_resource = {id(a.resource): a for a in self.all}
+        self._rules: dict[tuple[object, ...], list[JwtRule]] = {}
 
     @cached_property
     def attachments(self) -> Attachments:
@@ -102,7 +103,11 @@ class Authn:
 
     def rules_of(self, proxy: Proxy) -> list[JwtRule]:
         """The rules that a proxy accepts tokens by."""
-        return [rule for a in self.of(proxy) for rule in a.valid_rules]
+        key = proxy.identity
+        found = self._rules.get(key)
+        if found is None:
+            found = self._rules[key] = [rule for a in self.of(proxy) for rule in a.valid_rules]
+        return found
 
 
 def in_cluster(host: str) -> bool:

@@ -22,9 +22,11 @@ from meshlint.records import dataclass
 from meshlint.source.nodes import Mapping, Scalar, mappings, text_of
 
 if TYPE_CHECKING:
+    from meshlint.mesh.ambient import Waypoint
     from meshlint.mesh.exposure import Entry, Exposure, Match, Rewrite
     from meshlint.mesh.jwt import Gate
     from meshlint.mesh.mesh import Mesh
+    from meshlint.mesh.registry import Service
     from meshlint.mesh.workloads import Workload
 
 #: a segment that no manifest holds
@@ -73,6 +75,24 @@ def coverage_of(mesh: Mesh, exposure: Exposure) -> list[Covered]:
             path = exposure.matches[0].path
             return [Covered(Probe(None, path, None), declared)]
     return list(_Coverage(mesh, exposure).all())
+
+
+def proxies_met(mesh: Mesh, exposure: Exposure) -> list[Proxy]:
+    """Every proxy that may read the requests: cheap to tell, and never less than those of the coverage."""
+    found = [entry.proxy for entry in exposure.entries]
+    service = exposure.service
+    if service is not None and service.kind != "service-entry":
+        waypoint = mesh.ambient.waypoint_of_service(service.resource)
+        if waypoint.known and waypoint.value is not None and not waypoint.value.broken:
+            found.append(_fronting(waypoint.value, service))
+    if exposure.workload is not None:
+        found.append(proxy_of(exposure.workload))
+    return found
+
+
+def _fronting(waypoint: Waypoint, service: Service) -> Proxy:
+    fronted = frozenset({("Service", service.namespace, service.name)})
+    return Proxy(ProxyKind.WAYPOINT, waypoint.namespace, {}, gateway=waypoint.name, fronted=fronted)
 
 
 class _Coverage:
@@ -192,12 +212,7 @@ class _Coverage:
             waypoint = self.mesh.ambient.waypoint_of_service(service.resource)
             used = self.mesh.ambient.ingress_uses_waypoint(service.resource)
             if used.is_(True) and waypoint.known and waypoint.value is not None and not waypoint.value.broken:
-                fronted = frozenset({("Service", service.namespace, service.name)})
-                found = waypoint.value
-                yield (
-                    Proxy(ProxyKind.WAYPOINT, found.namespace, {}, gateway=found.name, fronted=fronted),
-                    True,
-                )
+                yield _fronting(waypoint.value, service), True
         if workload is None:
             return
         plane = planes.of(workload)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from meshlint.mesh.attachment import Proxy
 from meshlint.mesh.authz import Action, Decision, Outcome, Policy, Request, Rule, Token
-from meshlint.mesh.coverage import Covered, Requirement, coverage_of
+from meshlint.mesh.coverage import Covered, Requirement, coverage_of, proxies_met
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.scope import ISTIO_NETWORKING, ISTIO_SECURITY, Evidence
 from meshlint.records import dataclass
@@ -60,6 +60,7 @@ class Jwt:
         self.mesh = mesh
         self._gates: dict[tuple[object, ...], list[Gate]] = {}
         self._covered: dict[int, list[Covered]] = {}
+        self._met: dict[int, list[Proxy]] = {}
         self._evidence: dict[tuple[str, ...], Evidence] = {}
         self._filters = _filters_by_namespace(mesh)
 
@@ -106,6 +107,13 @@ class Jwt:
         found = self._covered.get(id(exposure))
         if found is None:
             found = self._covered[id(exposure)] = coverage_of(self.mesh, exposure)
+        return found
+
+    def proxies_met(self, exposure: Exposure) -> list[Proxy]:
+        """Every proxy that may read the requests of callers of an exposure."""
+        found = self._met.get(id(exposure))
+        if found is None:
+            found = self._met[id(exposure)] = proxies_met(self.mesh, exposure)
         return found
 
     def _judge(self, gate: Gate, request: Request) -> Fact[Requirement]:

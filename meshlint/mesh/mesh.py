@@ -59,6 +59,8 @@ class Mesh:
     ) -> None:
         self.scope = Scope(resources, settings)
         self.files = tuple(files)
+        #: are findings of low confidence wanted? Where not, a check may save the work for them
+        self.suspicions = True
 
     @property
     def settings(self) -> Settings:

@@ -17,6 +17,7 @@ from meshlint.records import dataclass
 from meshlint.report.paint import Paint
 
 _MOST: Final = 3
+_MOST_NAMES: Final = 20
 _WORDS: Final = {
     Access.ALLOWED: "allowed",
     Access.SOME: "in part",
@@ -27,10 +28,14 @@ _WORDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class CallersState:
-    """`kind` is account, namespace, others, plain or unsure; `workloads` are some of the `count`."""
+    """`kind` is accounts, namespaces, others, plain or unsure; `workloads` are some of the `count`.
+
+    `names` are some of the accounts or namespaces, and `more` says how many others there are.
+    """
 
     kind: str
-    name: str
+    names: tuple[str, ...]
+    more: int
     workloads: tuple[ResourceRef, ...]
     count: int
 
@@ -133,7 +138,8 @@ def _calls_state(calls: Calls) -> CallsState:
 
 def _callers_state(callers: Callers) -> CallersState:
     workloads = tuple(reference(w.resource) for w in callers.workloads)
-    return CallersState(callers.kind, callers.name, workloads, callers.count)
+    names = callers.names[:_MOST_NAMES]
+    return CallersState(callers.kind, names, len(callers.names) - len(names), workloads, callers.count)
 
 
 # -- text -----------------------------------------------------------------------------------------------
@@ -180,30 +186,28 @@ def _calls(calls: CallsState, every: tuple[CallsState, ...]) -> str:
 def _limited(callers: tuple[CallersState, ...], every: tuple[CallsState, ...]) -> Iterator[str]:
     """Who they are; accounts and namespaces that fare like all others are not named."""
     others = any(one.kind == "others" for one in callers)
-    inside = {"account", "namespace"}
+    inside = {"accounts", "namespaces"}
     apart = any(one.kind in inside for calls in every if calls.callers != callers for one in calls.callers)
-    named = [] if others else [c for c in callers if c.kind in inside]
-    for one in named[:_MOST]:
-        yield _named(one)
-    if len(named) > _MOST:
-        yield f"{len(named) - _MOST} more accounts and namespaces"
     if others:
         yield "all others in the mesh" if apart else "everybody in the mesh"
-    yield from (_named(one) for one in callers if one.kind in ("plain", "unsure"))
+    yield from (_named(c) for c in callers if c.kind != "others" and not (others and c.kind in inside))
 
 
 def _named(callers: CallersState) -> str:
-    shown = ", ".join(_title(w) for w in callers.workloads[:_MOST])
-    more = callers.count - min(len(callers.workloads), _MOST)
-    shown += f" and {more} more" if more > 0 and shown else ""
+    pods = _some(tuple(map(_title, callers.workloads)), callers.count - len(callers.workloads))
+    names = _some(callers.names[:_MOST], callers.more + max(len(callers.names) - _MOST, 0))
     match callers.kind:
-        case "account":
-            return shown or f"the service account {callers.name}, which no pod of the input has"
-        case "namespace":
-            return f"the namespace {callers.name}" + (f" ({shown})" if shown else "")
+        case "accounts":
+            return pods or f"service account {names}, which no pod of the input has"
+        case "namespaces":
+            return f"namespace {names}" + (f" ({pods})" if pods else "")
         case "plain":
-            return "callers without mutual TLS" + (f" ({shown})" if shown else "")
-    return f"{shown}, which may be in the mesh or not"
+            return "callers without mutual TLS" + (f" ({pods})" if pods else "")
+    return f"{pods}, which may be in the mesh or not"
+
+
+def _some(shown: tuple[str, ...], more: int) -> str:
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
 
 
 def _title(resource: ResourceRef) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from meshlint.mesh.access import PLAIN, Access
 from meshlint.mesh.attachment import proxy_of
@@ -18,7 +18,7 @@ from meshlint.mesh.authz import Action, Peer, Policy, Predicate, Request, Rule, 
 from meshlint.mesh.destination_rules import ELSEWHERE, DestinationRule
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.hosts import HostIndex
-from meshlint.mesh.strings import glob, matches_string
+from meshlint.mesh.strings import glob
 from meshlint.records import dataclass
 from meshlint.source.templates import is_placeholder
 
@@ -33,23 +33,32 @@ if TYPE_CHECKING:
 _NOBODY: Final = "zz~other"
 _MOST_SHOWN: Final = 3
 
+K = TypeVar("K")
 Identity = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Callers:
-    """Workloads that are treated alike. `kind` is account, namespace, others, plain or unsure.
+    """Workloads that are treated alike. `kind` is accounts, namespaces, others, plain or unsure.
 
-    account: a service account, `name` is namespace/name. namespace: what else runs in the namespace `name`.
-    others: all other workloads of the mesh. plain: whoever has no certificate of the mesh. unsure: workloads
-    of which the input does not show whether they are in the mesh. `workloads` are those of the input, a few
-    of them for others; `count` is how many they are.
+    accounts: service accounts, whose `names` are namespace/name. namespaces: what else runs in the namespaces
+    `names`. others: all other workloads of the mesh. plain: whoever has no certificate of the mesh. unsure:
+    workloads of which the input does not show whether they are in the mesh. `workloads` are the first few of
+    the `count` that the input has.
     """
 
     kind: str
-    name: str
+    names: tuple[str, ...]
     workloads: tuple[Workload, ...]
     count: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Mentions:
+    """Whom one policy mentions, each with the predicates that do so and how."""
+
+    accounts: dict[Identity, list[object]]
+    namespaces: dict[str, list[object]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +91,8 @@ class CallGraph:
     def __init__(self, mesh: Mesh) -> None:
         self.mesh = mesh
         self._answers: dict[tuple[object, ...], tuple[Calls, ...]] = {}
-        self._matching: dict[tuple[str, str], tuple[Identity, ...]] = {}
+        self._matching: dict[str, list[Identity]] = {}
+        self._mentioned: dict[int, _Mentions] = {}
 
     def to(self, service: Service, port: ServicePort) -> list[Target]:
         """The workloads behind a port, each with who may call it."""
@@ -132,70 +142,77 @@ class CallGraph:
 
     def _groups(self, policies: list[Policy], namespaces: set[str]) -> Iterator[Callers]:
         """From the ones that are told apart most finely to the rest."""
-        accounts, mentioned = self._mentioned(policies)
-        mentioned |= namespaces
+        mentions = [self._mentions(policy) for policy in policies]
+        accounts = _joined([m.accounts for m in mentions])
+        mentioned = _joined([m.namespaces for m in mentions])
+        for namespace in namespaces:
+            mentioned[namespace] = [*mentioned.get(namespace, ()), namespace]
         inside = 0
-        for identity in sorted(accounts):
-            pods = tuple(self._by_identity.get(identity, ()))
+        for found in _alike((a, (*how, *mentioned.get(a[0], ()))) for a, how in accounts.items()):
+            pods = [w for identity in found for w in self._by_identity.get(identity, ())]
             inside += len(pods)
-            yield Callers("account", "/".join(identity), pods, len(pods))
-        for namespace in sorted(mentioned):
-            pods = tuple(
+            yield _callers("accounts", ["/".join(identity) for identity in found], pods)
+        for homes in _alike((ns, tuple(how)) for ns, how in mentioned.items()):
+            pods = [
                 w
-                for w in self._by_namespace.get(namespace, ())
-                if (w.namespace, w.service_account) not in accounts
-            )
+                for ns in homes
+                for w in self._by_namespace.get(ns, ())
+                if (ns, w.service_account) not in accounts
+            ]
             inside += len(pods)
-            yield Callers("namespace", namespace, pods, len(pods))
-        yield Callers("others", "", (), len(self._members[True]) - inside)
-        outside = self._members[False]
-        yield Callers("plain", "", tuple(outside[:_MOST_SHOWN]), len(outside))
-        unsure = self._members[None]
-        if unsure:
-            yield Callers("unsure", "", tuple(unsure[:_MOST_SHOWN]), len(unsure))
+            yield _callers("namespaces", homes, pods)
+        yield Callers("others", (), (), len(self._members[True]) - inside)
+        yield _callers("plain", (), self._members[False])
+        if self._members[None]:
+            yield _callers("unsure", (), self._members[None])
 
-    def _mentioned(self, policies: list[Policy]) -> tuple[set[Identity], set[str]]:
-        """Service accounts and namespaces that the policies tell from others."""
-        accounts: set[Identity] = set()
-        namespaces: set[str] = set()
-        for policy in policies:
+    def _mentions(self, policy: Policy) -> _Mentions:
+        """Service accounts and namespaces that a policy tells from others."""
+        known = self._mentioned.get(id(policy))
+        if known is None:
+            known = self._mentioned[id(policy)] = _Mentions({}, {})
             for rule in policy.rules:
                 for predicate in rule.predicates:
                     if predicate.identity:
-                        self._add(policy, predicate, accounts, namespaces)
-        return accounts, namespaces
+                        self._add(policy, predicate, known)
+        return known
 
-    def _add(
-        self, policy: Policy, predicate: Predicate, accounts: set[Identity], namespaces: set[str]
-    ) -> None:
-        for value in (v.text for v in (*predicate.values, *predicate.nots)):
-            if is_placeholder(value) or value == "*":
-                continue
-            if predicate.field == "namespaces":
-                if "*" in value:
-                    namespaces.update(ns for ns in self._by_namespace if glob(value, ns))
-                else:
-                    namespaces.add(value)
-            elif predicate.field == "serviceAccounts":
-                namespace, slash, name = value.rpartition("/")
-                accounts.add((namespace if slash else policy.namespace, name))
-            elif predicate.field == "principals":
-                accounts.update(self._principals(value))
+    def _add(self, policy: Policy, predicate: Predicate, found: _Mentions) -> None:
+        for number, values in enumerate((predicate.values, predicate.nots)):
+            for value in (v.text for v in values):
+                if is_placeholder(value) or value == "*":
+                    continue
+                how = (id(predicate), number)
+                if predicate.field == "namespaces":
+                    for namespace in self._homes(value):
+                        found.namespaces.setdefault(namespace, []).append(how)
+                elif predicate.field == "serviceAccounts":
+                    namespace, slash, name = value.rpartition("/")
+                    identity = (namespace if slash else policy.namespace, name)
+                    found.accounts.setdefault(identity, []).append(how)
+                elif predicate.field == "principals":
+                    for identity in self._principals(value):
+                        found.accounts.setdefault(identity, []).append((*how, value.partition("/")[0]))
+
+    def _homes(self, value: str) -> Iterable[str]:
+        if "*" not in value:
+            return (value,)
+        return [namespace for namespace in self._by_namespace if glob(value, namespace)]
 
     def _principals(self, value: str) -> Iterable[Identity]:
         """Service accounts that a principal means; for a pattern those of the input."""
         parts = value.split("/")
         if "*" not in (value[:1], value[-1:]):
             return [(parts[2], parts[4])] if len(parts) == 5 else []
-        domain = self.mesh.config.trust_domain.or_else("cluster.local")
-        key = (value, domain)
-        if key not in self._matching:
-            self._matching[key] = tuple(
-                (namespace, account)
-                for namespace, account in self._by_identity
-                if matches_string(value, f"{domain}/ns/{namespace}/sa/{account}")
-            )
-        return self._matching[key]
+        known = self._matching.get(value)
+        if known is None:
+            whole = self._principals_of_input
+            if value.startswith("*"):
+                known = [identity for name, identity in whole if name.endswith(value[1:])]
+            else:
+                known = [identity for name, identity in whole if name.startswith(value[:-1])]
+            self._matching[value] = known
+        return known
 
     # -- indexes ----------------------------------------------------------------------------------------
 
@@ -214,6 +231,11 @@ class CallGraph:
         for workload in self._members[True]:
             index[workload.namespace, workload.service_account].append(workload)
         return dict(index)
+
+    @cached_property
+    def _principals_of_input(self) -> list[tuple[str, Identity]]:
+        domain = self.mesh.config.trust_domain.or_else("cluster.local")
+        return [(f"{domain}/ns/{ns}/sa/{account}", (ns, account)) for ns, account in self._by_identity]
 
     @cached_property
     def _by_namespace(self) -> dict[str, list[Workload]]:
@@ -279,11 +301,11 @@ class _Judge:
     def _peer(self, callers: Callers) -> Peer:
         if callers.kind == "plain":
             return PLAIN
-        namespace, _, account = callers.name.partition("/")
+        namespace, _, account = _first(callers).partition("/")
         return self.mesh.access.peer(namespace or _NOBODY, account or _NOBODY)
 
     def _access(self, peer: Peer, callers: Callers | None) -> tuple[Fact[Access], Request]:
-        namespace = callers.name.partition("/")[0] if callers is not None else ""
+        namespace = _first(callers).partition("/")[0] if callers is not None else ""
         number = self.port.number
         broken, peer = self.mesh.access.sent(
             peer, namespace or ELSEWHERE, self.service, number, self.workload
@@ -312,6 +334,34 @@ class _Judge:
         places = (*kept.values(), *admitted.values())
         titles = ", ".join(dict.fromkeys(place.resource.title for place in places))
         return Fact.of(Access.SOME, *places, reason=titles, certain=fact.certain), ", ".join(words)
+
+
+def _callers(kind: str, names: Iterable[str], workloads: list[Workload]) -> Callers:
+    return Callers(kind, tuple(names), tuple(workloads[:_MOST_SHOWN]), len(workloads))
+
+
+def _first(callers: Callers) -> str:
+    """One of them stands for all."""
+    return callers.names[0] if callers.names else ""
+
+
+def _joined(parts: list[dict[K, list[object]]]) -> dict[K, list[object]]:
+    filled = [part for part in parts if part]
+    if len(filled) == 1:
+        return dict(filled[0])
+    found: dict[K, list[object]] = {}
+    for part in filled:
+        for key, how in part.items():
+            found[key] = [*found.get(key, ()), *how]
+    return found
+
+
+def _alike(mentioned: Iterable[tuple[K, tuple[object, ...]]]) -> Iterable[list[K]]:
+    """Those that are mentioned in the same way, together."""
+    groups: dict[tuple[object, ...], list[K]] = defaultdict(list)
+    for one, how in mentioned:
+        groups[how].append(one)
+    return groups.values()
 
 
 def _egress(sidecar: Sidecar) -> tuple[object, ...]:

@@ -138,7 +138,13 @@ class Mapping:
         node: Node | None = self
         for step in path:
             if node.__class__ is Mapping:
-                node = node.get(step if step.__class__ is str else str(step))
+                index = node._index
+                if index is None:
+                    index = node._build_index()
+                pair = index.get(step if step.__class__ is str else str(step))
+                if pair is None:
+                    return None
+                node = pair[1]
             elif isinstance(node, Sequence) and isinstance(step, int):
                 node = node.items[step] if -len(node.items) <= step < len(node.items) else None
             else:

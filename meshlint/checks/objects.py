@@ -118,6 +118,25 @@ def export_to_unknown_namespace(mesh: Mesh, options: Options) -> Iterator[Draft]
         )
 
 
+def grant_unknown_namespace(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    """References that a ReferenceGrant admits from a namespace that does not exist."""
+    for grant in mesh.scope.of(GATEWAY_API, "ReferenceGrant"):
+        for origin in grant.mappings("spec", "from"):
+            node = origin.get("namespace")
+            name = text_of(node)
+            if node is None or not name or is_placeholder(name) or mesh.scope.inhabited(name):
+                continue
+            sure = _namespace_missing(mesh, name)
+            if sure is not None:
+                yield Draft(
+                    grant.place(node),
+                    f"{grant.title} admits references from the namespace {name}, which does not exist",
+                    label="no such namespace",
+                    help="correct the name, or drop the entry: it waits for whoever makes the namespace",
+                    confidence=None if sure is Evidence.CLOSED else "low",
+                )
+
+
 def _exports(mesh: Mesh) -> Iterator[tuple[Resource, Scalar, str]]:
     for resource in mesh.scope.of(ISTIO_NETWORKING, *_EXPORTED):
         for item in texts(resource.get("spec", "exportTo")):

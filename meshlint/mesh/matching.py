@@ -9,7 +9,7 @@ hangs on creation times that are not written, or on what the input does not hold
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from enum import Enum
 from functools import cached_property
@@ -20,6 +20,7 @@ from meshlint.mesh.facts import Fact, all_of
 from meshlint.mesh.hosts import covers, intersect, specificity
 from meshlint.mesh.matches import HttpRequest, Sender, is_catch_all, meant_for, takes
 from meshlint.mesh.routes import MESH, Route, server_hosts
+from meshlint.mesh.scope import ISTIO_NETWORKING, Evidence
 from meshlint.records import dataclass
 from meshlint.resources import Place, Resource
 from meshlint.source.nodes import Mapping, int_of, mappings, string_map, text_of, texts
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from meshlint.mesh.mesh import Mesh
     from meshlint.mesh.registry import Service, ServicePort
     from meshlint.mesh.sidecars import Sidecar
+
+Test = Callable[[Route], bool]
 
 GATEWAY_ROUTES: Final = frozenset({"HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute"})
 _HTTP_SERVERS: Final = frozenset({"HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTPS"})
@@ -206,7 +209,7 @@ class Matching:
     ) -> Fact[Served]:
         """They are not merged: the first one has the host. Its age decides, where it is written."""
         first = _visible_first(owners, sender.namespace)
-        answers = [_first(owner, request, MESH, sender) for owner in first]
+        answers = [_first(owner, request, MESH, sender, self._delegate_open) for owner in first]
         if len(answers) == 1:
             return answers[0]
         titles = " and ".join(owner.resource.title for owner in first[:2])
@@ -266,7 +269,8 @@ class Matching:
             rules = [(route, match) for o in owners for route in o.routes for match in _matches(route)]
             found = _by_precedence(rules, request, place)
         else:
-            found = _merged(owners, request, context, self.sender_of(gateway), place)
+            sender = self.sender_of(gateway)
+            found = _merged(owners, request, context, sender, place, self._delegate_open)
         if not found.known:
             return found
         return Fact.of(replace(found.value, gateway=gateway), *found.because, reason=found.reason)
@@ -277,6 +281,15 @@ class Matching:
         if len(pods) == 1:
             return Sender(pods[0].namespace, pods[0].labels)
         return Sender(pods[0].namespace if pods else gateway.namespace)
+
+    def _delegate_open(self, route: Route) -> bool:
+        """May the delegate of a rule exist outside of the input?"""
+        name = text_of(route.node.dig("delegate", "name")) or ""
+        namespace = text_of(route.node.dig("delegate", "namespace")) or route.resource.ns
+        scope = self.mesh.scope
+        if scope.find(ISTIO_NETWORKING, "VirtualService", namespace, name):
+            return False
+        return scope.evidence(ISTIO_NETWORKING, "VirtualService", namespace) is not Evidence.CLOSED
 
     @cached_property
     def _unsure(self) -> dict[int, list[Route]]:
@@ -291,9 +304,11 @@ class Matching:
 # -- rules of VirtualServices, in order ----------------------------------------------------------------
 
 
-def _first(owner: _Owner, request: HttpRequest, context: str, sender: Sender) -> Fact[Served]:
+def _first(
+    owner: _Owner, request: HttpRequest, context: str, sender: Sender, delegate_open: Test
+) -> Fact[Served]:
     """The first rule of one VirtualService that takes the request."""
-    found = _walk(owner.routes, request, context, sender)
+    found = _walk(owner.routes, request, context, sender, delegate_open)
     if found is not None:
         return found
     place = owner.resource.place()
@@ -313,7 +328,7 @@ def _walk(routes: Iterable[Route], request: HttpRequest, context: str, sender: S
             return Fact.missing(f"several rules of {route.title} take it", place)
         if route.action != "delegate":
             return Fact.of(Served(Way.RULE, place, request, request.port, route, match), place)
-        if not any(other.root is route for other in listed):
+        if delegate_open(route):
             return Fact.missing(f"the delegate of {route.title} is not in the input", place)
     return None
 
@@ -453,7 +468,12 @@ def _domain(route: Route, gateway: Gateway, server: Server, host: str) -> str | 
 
 
 def _merged(
-    owners: list[_Owner], request: HttpRequest, context: str, sender: Sender, place: Place
+    owners: list[_Owner],
+    request: HttpRequest,
+    context: str,
+    sender: Sender,
+    place: Place,
+    delegate_open: Test,
 ) -> Fact[Served]:
     """One list, in the order of creation, catch-all rules last."""
     ordered = sorted(owners, key=lambda o: (o.created, o.resource.name, o.resource.ns))
@@ -463,7 +483,7 @@ def _merged(
         answers = []
         for owner in ordered:
             routes = [r for r in owner.routes if _catches_all(r) is last]
-            found = _walk(routes, request, context, sender)
+            found = _walk(routes, request, context, sender, delegate_open)
             if found is not None and aged:
                 return found
             answers += [found] if found is not None else []

@@ -1,0 +1,511 @@
+"""Which rule serves a request: rows of spec traffic 1.8 to 1.11, 1.14, 1.15 and 5.3 as requests."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshlint.mesh.facts import Fact
+from meshlint.mesh.matches import HttpRequest, Sender
+from meshlint.mesh.matching import Served, Way
+from meshlint.mesh.mesh import Mesh
+from meshlint.source.nodes import text_of
+from tests.support import mesh_of
+
+WEB = Sender("shop", {"app": "web"})
+
+
+def service(name: str = "a", namespace: str = "shop", ports: str = "{name: http, port: 80}") -> str:
+    return f"""
+apiVersion: v1
+kind: Service
+metadata: {{name: {name}, namespace: {namespace}}}
+spec: {{ports: [{ports}]}}
+"""
+
+
+def rule(name: str, *matches: str, more: str = "route: [{destination: {host: a}}]") -> str:
+    match = f"match: [{', '.join(matches)}], " if matches else ""
+    return f"{{name: {name}, {match}{more}}}"
+
+
+def vs(
+    *rules: str, name: str = "v", namespace: str = "shop", spec: str = "hosts: [a]", meta: str = ""
+) -> str:
+    return f"""
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: {name}, namespace: {namespace}{meta}}}
+spec:
+  {spec}
+  http: [{", ".join(rules)}]
+"""
+
+
+def gateway(*hosts: str, port: str = "{number: 80, name: http, protocol: HTTP}", more: str = "") -> str:
+    return f"""
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {{name: gw, namespace: istio-system}}
+spec:
+  selector: {{istio: ingressgateway}}
+  servers:
+  - {{port: {port}, hosts: [{", ".join(repr(h) for h in hosts or ("*",))}]{more}}}
+"""
+
+
+def k8s_gateway(*listeners: str) -> str:
+    return f"""
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {{name: gw, namespace: infra}}
+spec:
+  gatewayClassName: istio
+  listeners: [{", ".join(listeners or ("{name: http, port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}}",))}]
+"""  # noqa: E501
+
+
+def http_route(*rules: str, name: str = "r", namespace: str = "shop", spec: str = "") -> str:
+    return f"""
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {{name: {name}, namespace: {namespace}}}
+spec:
+  {spec or "parentRefs: [{name: gw, namespace: infra}]"}
+  rules: [{", ".join(rules)}]
+"""
+
+
+def k8s_rule(name: str, *matches: str) -> str:
+    return f"{{name: {name}, matches: [{', '.join(matches)}], backendRefs: [{{name: a, port: 80}}]}}"
+
+
+def ask(
+    mesh: Mesh, target: str = "/", host: str = "a", sender: Sender = WEB, **request: object
+) -> Fact[Served]:
+    wanted = HttpRequest(host, target, **request)  # type: ignore[arg-type]
+    return mesh.matching.in_mesh(wanted, host, sender)
+
+
+def enter(
+    mesh: Mesh, target: str = "/", host: str = "a.example.com", at: str = "istio-system/gw", **request: object
+) -> Fact[Served]:
+    wanted = HttpRequest(host, target, **request)  # type: ignore[arg-type]
+    return mesh.matching.at_gateway(wanted, host, *at.split("/"))
+
+
+def name(fact: Fact[Served]) -> str:
+    """The name of the rule, else how the request goes on."""
+    if not fact.known:
+        return "unknown"
+    served = fact.value
+    return (text_of(served.route.node.get("name")) or "unnamed") if served.route else served.way.value
+
+
+class TestMatches:
+    """One condition of a match each: (match, request, does it match?)."""
+
+    ROWS = (
+        ("{uri: {prefix: /foo}}", {"target": "/foobar"}, True),
+        ("{uri: {prefix: /foo/}}", {"target": "/foo"}, False),
+        ("{uri: {exact: /foo}}", {"target": "/foo?x=1"}, True),
+        ("{uri: {exact: /foo}}", {"target": "/Foo"}, False),
+        ("{uri: {exact: /foo}, ignoreUriCase: true}", {"target": "/Foo"}, True),
+        ("{uri: {prefix: /A}, ignoreUriCase: true}", {"target": "/a/b"}, True),
+        ("{uri: {regex: '/a/.*'}}", {"target": "/a/b"}, True),
+        ("{uri: {regex: /a}}", {"target": "/a/b"}, False),
+        ("{uri: {regex: '/a(?=b)'}}", {"target": "/ab"}, None),
+        ("{uri: {prefix: ''}}", {"target": "/x"}, True),
+        ("{uri: {prefix: '${PREFIX}'}}", {"target": "/x"}, None),
+        ("{method: {exact: get}}", {}, False),
+        ("{method: {regex: 'GET|HEAD'}}", {}, True),
+        ("{authority: {prefix: a}}", {}, True),
+        ("{scheme: {exact: https}}", {}, False),
+        ("{headers: {x: {}}}", {"headers": (("x", "1"),)}, True),
+        ("{headers: {x: {}}}", {}, False),
+        ("{headers: {X: {exact: '1'}}}", {"headers": (("x", "1"),)}, True),
+        ("{headers: {x: {regex: '*'}}}", {"headers": (("x", ""),)}, True),
+        ("{headers: {x: {prefix: a}}}", {"headers": (("x", "ba"),)}, False),
+        ("{headers: {':method': {exact: GET}}}", {}, True),
+        ("{headers: {'@request.auth.claims.role': {exact: admin}}}", {}, None),
+        ("{withoutHeaders: {x: {}}}", {}, True),
+        ("{withoutHeaders: {x: {}}}", {"headers": (("x", "1"),)}, False),
+        ("{withoutHeaders: {x: {exact: '1'}}}", {"headers": (("x", "2"),)}, True),
+        ("{withoutHeaders: {x: {exact: '1'}}}", {}, True),
+        ("{queryParams: {v: {exact: '2'}}}", {"target": "/?v=2"}, True),
+        ("{queryParams: {v: {exact: ''}}}", {"target": "/?v"}, True),
+        ("{queryParams: {v: {exact: '2'}}}", {"target": "/"}, False),
+        ("{port: 80}", {}, True),
+        ("{port: 81}", {}, False),
+        ("{sourceLabels: {app: web}}", {}, True),
+        ("{sourceLabels: {app: other}}", {}, False),
+        ("{sourceNamespace: shop}", {}, True),
+        ("{sourceNamespace: other}", {}, False),
+        ("{gateways: [mesh], sourceLabels: {app: other}}", {}, True),
+        ("{gateways: [gw]}", {}, False),
+        ("{}", {}, True),
+        ("{uri: {prefix: /a}, method: {exact: POST}}", {"target": "/a"}, False),
+    )
+
+    @pytest.mark.parametrize(("match", "request_", "expected"), ROWS)
+    def test_row(self, match, request_, expected):
+        spec = "hosts: [a]\n  gateways: [mesh, gw]"
+        mesh = mesh_of(service(), vs(rule("yes", match), rule("no"), spec=spec))
+        assert name(ask(mesh, **request_)) == {True: "yes", False: "no", None: "unknown"}[expected]
+
+
+class TestOrder:
+    """5.3: (rules, path, who takes it)."""
+
+    ROWS = (
+        ([rule("1", "{uri: {prefix: /}}"), rule("2", "{uri: {prefix: /api}}")], "/api", "1"),
+        ([rule("1", "{uri: {prefix: /api/v1}}"), rule("2", "{uri: {prefix: /api}}")], "/api/v2", "2"),
+        ([rule("1", "{uri: {exact: /a}}"), rule("2", "{uri: {prefix: /a}}")], "/ab", "2"),
+        ([rule("1", "{uri: {exact: /b}}", "{uri: {exact: /c}}"), rule("2")], "/c", "1"),
+        ([rule("1", "{uri: {regex: '/.*'}}"), rule("2")], "/x", "1"),
+        ([rule("1", "{uri: {prefix: /x}}")], "/y", "nowhere"),
+        ([rule("1"), rule("2")], "/", "1"),
+        ([rule("1", "{uri: {regex: '(?!x).*'}}"), rule("2")], "/", "unknown"),
+        ([rule("1", "{uri: {exact: /a}}"), rule("2", "{uri: {regex: '(?!x).*'}}")], "/a", "1"),
+    )
+
+    @pytest.mark.parametrize(("rules", "path", "expected"), ROWS)
+    def test_row(self, rules, path, expected):
+        assert name(ask(mesh_of(service(), vs(*rules)), path)) == expected
+
+
+class TestMesh:
+    def test_no_rule_is_the_service(self):
+        fact = ask(mesh_of(service()))
+        assert (fact.value.way, fact.value.service.host, fact.value.port) == (
+            Way.SERVICE, "a.shop.svc.cluster.local", 80,
+        )  # fmt: skip
+
+    @pytest.mark.parametrize("host", ["a", "a.shop", "a.shop.svc", "a.shop.svc.cluster.local"])
+    def test_names_of_a_service(self, host):
+        assert name(ask(mesh_of(service(), vs(rule("1"))), host=host)) == "1"
+
+    def test_a_short_name_is_one_of_the_clients_namespace(self):
+        mesh = mesh_of(service(), vs(rule("1")))
+        assert name(ask(mesh, sender=Sender("web"))) == "unknown"
+        assert name(ask(mesh, host="a.shop", sender=Sender("web"))) == "1"
+
+    def test_exact_hosts_go_before_wildcards(self):
+        wide = vs(rule("wide"), name="w", spec="hosts: ['*.shop.svc.cluster.local']")
+        assert name(ask(mesh_of(service(), wide, vs(rule("exact"))))) == "exact"
+        assert name(ask(mesh_of(service(), wide))) == "wide"
+
+    def test_the_next_owner_where_the_first_has_no_rule_for_the_client(self):
+        wide = vs(rule("wide"), name="w", spec="hosts: ['*.shop.svc.cluster.local']")
+        narrow = vs(rule("exact", "{sourceLabels: {app: other}}"))
+        assert name(ask(mesh_of(service(), wide, narrow))) == "wide"
+
+    def test_two_owners_are_not_merged(self):
+        both = vs(rule("1", "{uri: {prefix: /a}}"), name="one"), vs(rule("2"), name="two")
+        assert name(ask(mesh_of(service(), *both), "/a")) == "unknown"
+
+    def test_the_oldest_owns_the_host(self):
+        old = vs(rule("old"), name="one", meta=", creationTimestamp: '2024-01-01T00:00:00Z'")
+        new = vs(rule("new"), name="two", meta=", creationTimestamp: '2025-01-01T00:00:00Z'")
+        assert name(ask(mesh_of(service(), new, old))) == "old"
+
+    def test_the_private_one_goes_first(self):
+        private = vs(rule("private"), name="one", spec="hosts: [a]\n  exportTo: ['.']")
+        assert name(ask(mesh_of(service(), vs(rule("public"), name="two"), private))) == "private"
+
+    def test_what_is_not_exported_is_not_seen(self):
+        mesh = mesh_of(service(), vs(rule("1"), spec="hosts: [a]\n  exportTo: ['.']"))
+        assert name(ask(mesh, host="a.shop", sender=Sender("web"))) == "service"
+
+    def test_rules_for_gateways_are_not_for_the_mesh(self):
+        assert name(ask(mesh_of(service(), vs(rule("1"), spec="hosts: [a]\n  gateways: [gw]")))) == "service"
+
+    def test_several_ports(self):
+        ports = "{name: http, port: 8080}, {name: http-b, port: 9090}"
+        mesh = mesh_of(service(ports=ports), vs(rule("1", "{port: 9090}"), rule("2")))
+        assert name(ask(mesh)) == "unknown"
+        assert name(ask(mesh, port=9090)) == "1"
+        assert name(ask(mesh, port=8080)) == "2"
+        assert name(ask(mesh, port=7070)) == "unknown"
+
+    def test_http_rules_are_not_for_opaque_ports(self):
+        fact = ask(mesh_of(service(ports="{name: tcp, port: 80}"), vs(rule("1"))))
+        assert (fact.value.way, fact.value.http) == (Way.SERVICE, False)
+
+    def test_a_host_that_nobody_knows(self):
+        assert (
+            ask(mesh_of(service()), host="b.example.com").reason
+            == "the host b.example.com is not in the input"
+        )
+
+    SIDECAR = """
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: default, namespace: web}
+spec: {egress: [{hosts: ["%s"]}]}
+"""
+
+    @pytest.mark.parametrize(("egress", "expected"), [("./*", "unknown"), ("shop/*", "1"), ("*/*", "1")])
+    def test_what_a_sidecar_does_not_import(self, egress, expected):
+        mesh = mesh_of(service(), vs(rule("1")), self.SIDECAR % egress)
+        (sidecar,) = mesh.sidecars.all
+        request = HttpRequest("a.shop")
+        assert name(mesh.matching.in_mesh(request, "a.shop", Sender("web"), sidecar)) == expected
+
+
+class TestDelegates:
+    """1.15: (match of the root, match of the delegate, path, who takes it)."""
+
+    ROWS = (
+        ("{uri: {prefix: /api}}", "{uri: {prefix: /api/v1}}", "/api/v1/x", "leaf"),
+        ("{uri: {prefix: /api}}", "{uri: {prefix: /api/v1}}", "/api/v2", "after"),
+        ("{uri: {prefix: /api}}", "{uri: {prefix: /v1}}", "/v1", "after"),
+        ("{uri: {prefix: /api}}", "", "/api", "leaf"),
+        ("{uri: {prefix: /api}}", "{uri: {regex: '/api/.*'}}", "/api/x", "after"),
+        ("{headers: {x: {exact: '1'}}}", "{headers: {y: {exact: '2'}}}", "/", "leaf"),
+    )
+
+    @pytest.mark.parametrize(("root", "leaf", "path", "expected"), ROWS)
+    def test_row(self, root, leaf, path, expected):
+        mesh = mesh_of(
+            service(),
+            vs(rule("root", root, more="delegate: {name: d}"), rule("after")),
+            vs(rule("leaf", *([leaf] if leaf else [])), name="d", spec=""),
+        )
+        assert name(ask(mesh, path, headers=(("x", "1"), ("y", "2")))) == expected
+
+    def test_a_delegate_that_is_not_there(self):
+        mesh = mesh_of(
+            service(), vs(rule("root", "{uri: {prefix: /api}}", more="delegate: {name: d}"), rule("after"))
+        )
+        assert name(ask(mesh, "/api")) == "unknown"
+        assert name(ask(mesh, "/x")) == "after"
+
+
+class TestGateway:
+    """1.8: (hosts of the gateway, spec of the VirtualService, who takes a.example.com)."""
+
+    GW = "gateways: [istio-system/gw]"
+    ROWS = (
+        (("*.example.com",), "hosts: [a.example.com]", "1"),
+        (("*.example.com",), "hosts: [a.example.com]\n  gateways: [gw]", "nowhere"),
+        (("*.example.com",), "hosts: [example.com]", "nowhere"),
+        (("prod/*.example.com",), "hosts: [a.example.com]", "nowhere"),
+        (("shop/*",), "hosts: [a.example.com]", "1"),
+        (("./*",), "hosts: [a.example.com]", "nowhere"),
+        (("a.example.com",), "hosts: ['*.example.com']", "1"),
+        (("*",), "hosts: [reviews]", "nowhere"),
+        (("*",), "hosts: [a.example.com]\n  exportTo: ['.']", "unknown"),
+        (("*",), "hosts: [a.example.com]\n  gateways: [gw.istio-system.svc.cluster.local]", "1"),
+        (("b.example.com",), "hosts: ['*.example.com']", "nowhere"),
+    )
+
+    @pytest.mark.parametrize(("hosts", "spec", "expected"), ROWS)
+    def test_row(self, hosts, spec, expected):
+        spec = spec if "gateways" in spec else f"{spec}\n  {self.GW}"
+        assert name(enter(mesh_of(gateway(*hosts), vs(rule("1"), spec=spec)))) == expected
+
+    def both(self, *virtual_services: str) -> Mesh:
+        return mesh_of(gateway("*"), *virtual_services)
+
+    def one(self, name: str, *rules: str, host: str = "a.example.com", meta: str = "") -> str:
+        return vs(*rules, name=name, meta=meta, spec=f"hosts: ['{host}']\n  {self.GW}")
+
+    def test_a_gateway_that_is_not_there(self):
+        fact = enter(mesh_of(service()))
+        assert fact.reason == "the gateway istio-system/gw is not in the input"
+
+    def test_rules_of_several_are_merged(self):
+        mesh = self.both(
+            self.one("x", rule("1", "{uri: {prefix: /a}}")), self.one("y", rule("2", "{uri: {prefix: /b}}"))
+        )
+        assert [name(enter(mesh, path)) for path in ("/a", "/b", "/c")] == ["1", "2", "nowhere"]
+
+    def test_catch_all_rules_go_to_the_end(self):
+        mesh = self.both(self.one("x", rule("all")), self.one("y", rule("2", "{uri: {prefix: /b}}")))
+        assert [name(enter(mesh, path)) for path in ("/b", "/c")] == ["2", "all"]
+
+    def test_where_age_decides_and_is_not_written(self):
+        mesh = self.both(
+            self.one("x", rule("1", "{uri: {prefix: /a}}")), self.one("y", rule("2", "{uri: {prefix: /a/b}}"))
+        )
+        assert [name(enter(mesh, path)) for path in ("/a/b", "/a/c")] == ["unknown", "1"]
+
+    def test_where_age_is_written(self):
+        old, new = (f", creationTimestamp: '{year}-01-01T00:00:00Z'" for year in (2024, 2025))
+        mesh = self.both(
+            self.one("x", rule("1", "{uri: {prefix: /a}}"), meta=new),
+            self.one("y", rule("2", "{uri: {prefix: /a/b}}"), meta=old),
+        )
+        assert name(enter(mesh, "/a/b")) == "2"
+
+    def test_the_most_specific_domain_gets_everything(self):
+        mesh = self.both(
+            self.one("x", rule("wide"), host="*.example.com"),
+            self.one("y", rule("exact", "{uri: {prefix: /a}}")),
+        )
+        assert [name(enter(mesh, path)) for path in ("/a", "/b")] == ["exact", "nowhere"]
+        assert name(enter(mesh, "/b", "b.example.com")) == "wide"
+
+    def test_redirect_to_https(self):
+        text = gateway("*", more=", tls: {httpsRedirect: true}")
+        mesh = mesh_of(text, vs(rule("1"), spec=f"hosts: [a.example.com]\n  {self.GW}"))
+        assert name(enter(mesh)) == "https"
+
+    def test_a_server_that_redirects_is_not_meant_where_another_serves(self):
+        tls = "{port: {number: 443, name: https, protocol: HTTPS}, tls: {mode: SIMPLE}, hosts: ['*']}"
+        text = gateway("*", more=", tls: {httpsRedirect: true}") + f"  - {tls}\n"
+        mesh = mesh_of(text, vs(rule("1"), spec=f"hosts: [a.example.com]\n  {self.GW}"))
+        assert (name(enter(mesh)), enter(mesh).value.request.scheme) == ("1", "https")
+        assert name(enter(mesh, port=80)) == "https"
+        assert name(enter(mesh, scheme="http")) == "https"
+        assert name(enter(mesh, port=81)) == "nowhere"
+
+    def test_labels_of_the_gateway_count(self):
+        pods = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: gw, namespace: istio-system}
+spec: {template: {metadata: {labels: {istio: ingressgateway, tier: edge}}}}
+"""
+        spec = f"hosts: [a.example.com]\n  {self.GW}"
+        rules = rule("edge", "{sourceLabels: {tier: edge}}"), rule("rest")
+        assert name(enter(mesh_of(gateway("*"), pods, vs(*rules, spec=spec)))) == "edge"
+        assert name(enter(mesh_of(gateway("*"), vs(*rules, spec=spec)))) == "unknown"
+
+    def test_passthrough_by_sni(self):
+        port = "{number: 443, name: tls, protocol: TLS}"
+        text = gateway("*", port=port, more=", tls: {mode: PASSTHROUGH}")
+        tls = f"""
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: v, namespace: shop}}
+spec:
+  hosts: [a.example.com, b.example.com]
+  {self.GW}
+  tls: [{{match: [{{port: 443, sniHosts: [a.example.com]}}], route: [{{destination: {{host: a}}}}]}}]
+"""
+        fact = enter(mesh_of(text, tls))
+        assert (name(fact), fact.value.route.protocol) == ("unnamed", "tls")
+        assert name(enter(mesh_of(text, tls), host="b.example.com")) == "nowhere"
+
+
+def path(value: str, kind: str = "PathPrefix", more: str = "") -> str:
+    return f"{{path: {{type: {kind}, value: '{value}'}}{more}}}"
+
+
+class TestGatewayApi:
+    """1.14: (rules, request, who takes it)."""
+
+    ROWS = (
+        ([k8s_rule("1", path("/foo"))], "/foobar", "nowhere"),
+        ([k8s_rule("1", path("/foo"))], "/foo/bar", "1"),
+        ([k8s_rule("1", path("/foo/"))], "/foo", "1"),
+        ([k8s_rule("1", path("/")), k8s_rule("2", path("/a/b")), k8s_rule("3", path("/a"))], "/a/b/c", "2"),
+        ([k8s_rule("1", path("/a")), k8s_rule("2", path("/a", "Exact"))], "/a", "2"),
+        ([k8s_rule("1", path("/.*", "RegularExpression")), k8s_rule("2", path("/a"))], "/a", "2"),
+        ([k8s_rule("1", path("/")), k8s_rule("2", path("/", more=", method: GET"))], "/", "2"),
+        (
+            [
+                k8s_rule("1", path("/", more=", headers: [{name: X, value: '1'}]")),
+                k8s_rule("2", path("/", more=", queryParams: [{name: v, value: '2'}]")),
+            ],
+            "/?v=2",
+            "1",
+        ),
+        ([k8s_rule("1", path("/", more=", headers: [{name: y, value: '1'}]"))], "/", "nowhere"),
+        (["{name: 1, backendRefs: [{name: a, port: 80}]}"], "/x", "1"),
+    )
+
+    @pytest.mark.parametrize(("rules", "target", "expected"), ROWS)
+    def test_row(self, rules, target, expected):
+        mesh = mesh_of(k8s_gateway(), http_route(*rules))
+        assert name(enter(mesh, target, at="infra/gw", headers=(("x", "1"),))) == expected
+
+    def test_two_routes_alike(self):
+        one, two = (http_route(k8s_rule(n, path("/")), name=n) for n in ("one", "two"))
+        assert name(enter(mesh_of(k8s_gateway(), one, two), at="infra/gw")) == "unknown"
+
+    def test_routes_of_one_host_are_merged(self):
+        one = http_route(k8s_rule("one", path("/a")), name="one")
+        two = http_route(k8s_rule("two", path("/")), name="two")
+        mesh = mesh_of(k8s_gateway(), two, one)
+        assert [name(enter(mesh, p, at="infra/gw")) for p in ("/a", "/b")] == ["one", "two"]
+
+    @pytest.mark.parametrize(
+        ("listener", "spec", "expected"),
+        [
+            ("", "", "nowhere"),
+            (", allowedRoutes: {namespaces: {from: All}}", "", "1"),
+            (", hostname: '*.example.org', allowedRoutes: {namespaces: {from: All}}", "", "nowhere"),
+            (", hostname: '*.example.com', allowedRoutes: {namespaces: {from: All}}", "", "1"),
+            (", allowedRoutes: {namespaces: {from: All}}", ", sectionName: https", "nowhere"),
+            (", allowedRoutes: {namespaces: {from: All}}", ", port: 80", "1"),
+        ],
+    )
+    def test_listeners(self, listener, spec, expected):
+        text = k8s_gateway(f"{{name: http, port: 80, protocol: HTTP{listener}}}")
+        route = http_route(
+            k8s_rule("1", path("/")), spec=f"parentRefs: [{{name: gw, namespace: infra{spec}}}]"
+        )
+        assert name(enter(mesh_of(text, route), at="infra/gw")) == expected
+
+    PARENT = "parentRefs: [{kind: Service, group: '', name: a, namespace: shop%s}]"
+
+    def test_a_route_of_the_service_is_for_everybody(self):
+        mesh = mesh_of(service(), http_route(k8s_rule("1", path("/")), spec=self.PARENT % ""))
+        assert name(ask(mesh)) == "1"
+        assert name(ask(mesh, host="a.shop", sender=Sender("web"))) == "1"
+
+    def test_a_route_elsewhere_is_for_its_own_clients(self):
+        mesh = mesh_of(
+            service(),
+            http_route(k8s_rule("producer", path("/")), spec=self.PARENT % ""),
+            http_route(k8s_rule("consumer", path("/")), name="c", namespace="web", spec=self.PARENT % ""),
+        )
+        assert name(ask(mesh)) == "producer"
+        assert name(ask(mesh, host="a.shop", sender=Sender("web"))) == "consumer"
+
+    def test_the_port_of_the_parent(self):
+        mesh = mesh_of(service(), http_route(k8s_rule("1", path("/")), spec=self.PARENT % ", port: 81"))
+        assert name(ask(mesh)) == "service"
+
+    def test_both_apis_for_one_host(self):
+        mesh = mesh_of(service(), vs(rule("1")), http_route(k8s_rule("2", path("/")), spec=self.PARENT % ""))
+        assert name(ask(mesh)) == "unknown"
+
+    def test_a_method_of_grpc(self):
+        text = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: GRPCRoute
+metadata: {name: g, namespace: infra}
+spec:
+  parentRefs: [{name: gw}]
+  rules:
+  - {name: get, matches: [{method: {service: shop.Cart, method: Get}}], backendRefs: [{name: a, port: 80}]}
+  - {name: rest, matches: [{method: {service: shop.Cart}}], backendRefs: [{name: a, port: 80}]}
+"""
+        mesh = mesh_of(k8s_gateway(), text)
+        found = [
+            name(enter(mesh, target, at="infra/gw", method="POST"))
+            for target in ("/shop.Cart/Get", "/shop.Cart/Add", "/shop.Order/Get")
+        ]
+        assert found == ["get", "rest", "nowhere"]
+
+
+def test_an_api_rule():
+    rules = """
+apiVersion: gateway.kyma-project.io/v2
+kind: APIRule
+metadata: {name: a, namespace: shop}
+spec:
+  hosts: [a.example.com]
+  gateway: istio-system/gw
+  service: {name: a, port: 80}
+  rules:
+  - {path: /get, methods: [GET], noAuth: true}
+  - {path: "/items/{*}", methods: [GET, POST], noAuth: true}
+"""
+    mesh = mesh_of(gateway("*"), service(), rules)
+    assert name(enter(mesh, "/get")) == "unnamed"
+    assert name(enter(mesh, "/get", method="POST")) == "nowhere"
+    assert name(enter(mesh, "/items/7")) == "unnamed"

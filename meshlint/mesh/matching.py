@@ -315,7 +315,9 @@ def _first(
     return Fact.of(_nowhere(request, place), place, reason=f"no rule of {owner.resource.title} takes it")
 
 
-def _walk(routes: Iterable[Route], request: HttpRequest, context: str, sender: Sender) -> Fact[Served] | None:
+def _walk(
+    routes: Iterable[Route], request: HttpRequest, context: str, sender: Sender, delegate_open: Test
+) -> Fact[Served] | None:
     listed = list(routes)
     for route in listed:
         answer, match = _taken(route, request, context, sender)

@@ -126,12 +126,19 @@ class Accesses:
             return Fact.of(
                 Access.DENIED, *mode.because[:1], reason="takes mutual TLS only", certain=mode.certain
             )
-        if not mode.known and request.peer.mtls is not None:
-            return Fact(mode.state, None, mode.because, False, mode.reason)
         if mode.is_(Mode.DISABLE):
             request = replace(request, peer=PLAIN)
-        request = replace(request, port=port)
-        if plane.value is DataPlane.AMBIENT:
+        answer = self._by_policies(workload, replace(request, port=port), service, plane.value)
+        if mode.known or request.peer.mtls is None or answer.is_(Access.DENIED):
+            return answer
+        if request.peer.mtls and mode.unknown:  # only if mutual TLS were off would the answer be another
+            return answer.uncertain()
+        return Fact(mode.state, None, mode.because, False, mode.reason)
+
+    def _by_policies(
+        self, workload: Workload, request: Request, service: Service | None, plane: DataPlane
+    ) -> Fact[Access]:
+        if plane is DataPlane.AMBIENT:
             return self._at_ztunnel(workload, request, service)
         return self.at(proxy_of(workload), request)
 

@@ -1,0 +1,193 @@
+"""What becomes of a request: shares (spec traffic 5.2), rewrites (5.5), faults (5.6), redirects (5.8)."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshlint.mesh.matches import HttpRequest, Sender
+from meshlint.mesh.matching import Served
+from meshlint.mesh.mesh import Mesh
+from meshlint.mesh.outcomes import (
+    DirectResponse,
+    Fault,
+    Outcomes,
+    Redirect,
+    direct_response,
+    fault,
+    redirect,
+    rewrite,
+)
+from meshlint.source.durations import SECOND
+from tests.mesh.test_matching import (
+    ask,
+    enter,
+    gateway,
+    http_route,
+    k8s_gateway,
+    rule,
+    service,
+    vs,
+)
+from tests.support import mesh_of
+
+TO_A = "route: [{destination: {host: a}}]"
+
+
+def served(more: str, target: str = "/", *matches: str) -> tuple[Mesh, Served]:
+    mesh = mesh_of(service(), vs(rule("1", *matches, more=more)))
+    return mesh, ask(mesh, target).value
+
+
+class TestShares:
+    ROWS = (
+        ("90/10", [90.0, 10.0]),
+        ("1/1", [50.0, 50.0]),
+        ("50/60", [45.45, 54.55]),
+        ("100/-", [100.0]),
+        ("0", [100.0]),
+        ("-", [100.0]),
+        ("80/20/0", [80.0, 20.0]),
+    )
+
+    @pytest.mark.parametrize(("weights", "expected"), ROWS, ids=lambda row: str(row))
+    def test_row(self, weights, expected):
+        entries = [
+            f"{{destination: {{host: a, subset: v{n}}}" + ("}" if w == "-" else f", weight: {w}}}")
+            for n, w in enumerate(weights.split("/"))
+        ]
+        mesh, found = served(f"route: [{', '.join(entries)}]")
+        shares = Outcomes(mesh).shares(found).value
+        assert [round(share.percent, 2) for share in shares] == expected
+        assert {share.port for share in shares} == {80}
+
+    def test_a_template_is_unknown(self):
+        mesh, found = served(
+            "route: [{destination: {host: a}, weight: 50}, {destination: {host: b}, weight: '${W}'}]"
+        )
+        assert Outcomes(mesh).shares(found).unknown
+
+    def test_the_only_port_and_the_listeners(self):
+        two = service("b", ports="{name: http, port: 80}, {name: http-b, port: 81}")
+        mesh = mesh_of(service(), two, vs(rule("1", more="route: [{destination: {host: b}}]")))
+        (share,) = Outcomes(mesh).shares(ask(mesh).value).value
+        assert share.port == 80
+        mesh = mesh_of(two, vs(rule("1", more="route: [{destination: {host: b}}]"), spec="hosts: [b]"))
+        (share,) = Outcomes(mesh).shares(ask(mesh, host="b", port=81).value).value
+        assert share.port == 81
+
+    def test_all_weights_zero_of_the_gateway_api(self):
+        text = "{backendRefs: [{name: a, port: 80, weight: 0}]}"
+        mesh = mesh_of(k8s_gateway(), service(), http_route(text))
+        assert Outcomes(mesh).shares(enter(mesh, at="infra/gw").value).value == ()
+
+
+class TestRewrite:
+    """5.5: (match, rewrite, path, what the destination sees)."""
+
+    ROWS = (
+        ("{uri: {prefix: /foo}}", "{uri: /}", "/foo/bar", "//bar"),
+        ("{uri: {prefix: /foo}}", "{uri: /}", "/foo", "/"),
+        ("{uri: {prefix: /foo/}}", "{uri: /}", "/foo/bar", "/bar"),
+        ("{uri: {exact: /foo}}", "{uri: /bar}", "/foo?x=1", "/bar"),
+        ("{uri: {regex: '/foo/.*'}}", "{uri: /bar}", "/foo/x", "/bar"),
+        ("{headers: {}}", "{uri: /v2}", "/x", "/v2x"),
+        ("{uri: {prefix: /foo}}", "{authority: b.example.com}", "/foo", "/foo"),
+    )
+
+    @pytest.mark.parametrize(("match", "written", "target", "expected"), ROWS)
+    def test_row(self, match, written, target, expected):
+        _, found = served(f"{TO_A}, rewrite: {written}", target, match)
+        assert rewrite(found).value.path == expected
+
+    def test_host(self):
+        _, found = served(f"{TO_A}, rewrite: {{authority: b.example.com}}")
+        assert rewrite(found).value.host == "b.example.com"
+
+    def test_an_expression_is_unknown(self):
+        _, found = served(f"{TO_A}, rewrite: {{uriRegexRewrite: {{match: '/x', rewrite: /y}}}}")
+        assert rewrite(found).unknown
+
+    GATEWAY_ROWS = (
+        ("/foo", "{type: ReplacePrefixMatch, replacePrefixMatch: /bar}", "/foo/x", "/bar/x"),
+        ("/foo", "{type: ReplacePrefixMatch, replacePrefixMatch: /}", "/foo/x", "/x"),
+        ("/foo", "{type: ReplacePrefixMatch, replacePrefixMatch: /bar}", "/foo", "/bar"),
+        ("/foo", "{type: ReplaceFullPath, replaceFullPath: /bar}", "/foo/x", "/bar"),
+    )
+
+    @pytest.mark.parametrize(("prefix", "written", "target", "expected"), GATEWAY_ROWS)
+    def test_gateway_api(self, prefix, written, target, expected):
+        text = (
+            f"{{matches: [{{path: {{type: PathPrefix, value: {prefix}}}}}], "
+            f"backendRefs: [{{name: a, port: 80}}], "
+            f"filters: [{{type: URLRewrite, urlRewrite: {{path: {written}}}}}]}}"
+        )
+        mesh = mesh_of(k8s_gateway(), http_route(text))
+        assert rewrite(enter(mesh, target, at="infra/gw").value).value.path == expected
+
+
+class TestRedirect:
+    ROWS = (
+        ("{uri: /new}", Redirect(301, "http", "a", "/new?q=1")),
+        (
+            "{authority: b.example.com, redirectCode: 308}",
+            Redirect(308, "http", "b.example.com", "/old/x?q=1"),
+        ),
+        ("{scheme: https, port: 8443}", Redirect(301, "https", "a", "/old/x?q=1", 8443)),
+        ("{uri: '%PREFIX()%/new'}", Redirect(301, "http", "a", "/new/x?q=1")),
+        ("{prefixRewrite: /new}", Redirect(301, "http", "a", "/new/x?q=1")),
+    )
+
+    @pytest.mark.parametrize(("written", "expected"), ROWS)
+    def test_row(self, written, expected):
+        _, found = served(f"redirect: {written}", "/old/x?q=1", "{uri: {prefix: /old}}")
+        assert redirect(found).value == expected
+
+    def test_none(self):
+        _, found = served(TO_A)
+        assert redirect(found).value is None
+
+    def test_https_redirect_of_a_server(self):
+        mesh = mesh_of(gateway("*", more=", tls: {httpsRedirect: true}"))
+        assert redirect(enter(mesh, "/x?y").value).value == Redirect(301, "https", "a.example.com", "/x?y")
+
+    def test_gateway_api(self):
+        text = (
+            "{matches: [{path: {value: /old}}], filters: [{type: RequestRedirect, requestRedirect: "
+            "{scheme: https, path: {type: ReplacePrefixMatch, replacePrefixMatch: /new}}}]}"
+        )
+        mesh = mesh_of(k8s_gateway(), http_route(text))
+        found = redirect(enter(mesh, "/old/x", at="infra/gw").value).value
+        assert found == Redirect(302, "https", "a.example.com", "/new/x")
+
+
+def test_direct_response():
+    _, found = served("directResponse: {status: 503, body: {string: later}}")
+    assert direct_response(found).value == DirectResponse(503, "later")
+
+
+class TestFault:
+    ROWS = (
+        ("{delay: {fixedDelay: 7s, percentage: {value: 100}}}", Fault("", 0, 7 * SECOND, 100)),
+        ("{delay: {fixedDelay: 7s}}", Fault()),
+        ("{abort: {httpStatus: 500, percentage: {value: 0.5}}}", Fault("500", 0.5)),
+        ("{abort: {grpcStatus: UNAVAILABLE, percentage: {value: 10}}}", Fault("UNAVAILABLE", 10)),
+        ("{abort: {httpStatus: 500}}", Fault()),
+        ("{abort: {percentage: {value: 10}}}", Fault()),
+    )
+
+    @pytest.mark.parametrize(("written", "expected"), ROWS)
+    def test_row(self, written, expected):
+        _, found = served(f"{TO_A}, fault: {written}")
+        assert fault(found).value == expected
+
+    def test_a_template_is_unknown(self):
+        _, found = served(f"{TO_A}, fault: {{abort: {{httpStatus: '${{CODE}}', percentage: {{value: 1}}}}}}")
+        assert fault(found).unknown
+
+
+def test_times_without_a_rule():
+    mesh = mesh_of(service())
+    found = mesh.matching.in_mesh(HttpRequest("a"), "a", Sender("shop", {})).value
+    outcomes = Outcomes(mesh)
+    assert outcomes.timeout(found).value.limit is None
+    assert outcomes.retries(found).value.attempts == 2

@@ -196,11 +196,12 @@ def _limited(callers: tuple[CallersState, ...], every: tuple[CallsState, ...]) -
 def _named(callers: CallersState) -> str:
     pods = _some(tuple(map(_title, callers.workloads)), callers.count - len(callers.workloads))
     names = _some(callers.names[:_MOST], callers.more + max(len(callers.names) - _MOST, 0))
+    plural = "s" * (len(callers.names) > 1)
     match callers.kind:
         case "accounts":
-            return pods or f"service account {names}, which no pod of the input has"
+            return pods or f"service account{plural} {names}, which no pod of the input has"
         case "namespaces":
-            return f"namespace {names}" + (f" ({pods})" if pods else "")
+            return f"namespace{plural} {names}" + (f" ({pods})" if pods else "")
         case "plain":
             return "callers without mutual TLS" + (f" ({pods})" if pods else "")
     return f"{pods}, which may be in the mesh or not"

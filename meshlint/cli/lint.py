@@ -14,6 +14,7 @@ from meshlint.cache import user_cache
 from meshlint.cached import lint
 from meshlint.cli.main import COMMANDS, SETTINGS
 from meshlint.cli.options import (
+    IN_PART,
     check_names,
     color_option,
     configured,
@@ -70,6 +71,8 @@ def command(paths: tuple[str, ...], **options: Any) -> int:
     config = _overridden(config, options)
     linted = _lint(paths, config, options)
     report = linted.report
+    if config.origin("complete") == IN_PART:
+        report.notices.append(f"'complete' of {config.file} is {IN_PART}; --complete says that it is all")
     if not options["allow_empty"] and not options["report_only"]:
         report.errors.extend(_nothing_found(report, paths))
     _write(wanted, linted, options)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 COLORS: Final = ("auto", "always", "never")
 
+#: where `complete` comes from when it does not hold, because only a part is read
+IN_PART: Final = "not in force: only a part of the folder is read"
+
 #: options of releases, and the key of the configuration file that says the same
 _VERSIONS: Final = {
     "istio_version": "istioVersion",
@@ -69,6 +72,9 @@ def configured(paths: Sequence[str], options: Mapping[str, Any]) -> Config:
         config = _from_file(paths, options)
     except ConfigError as error:
         raise Refusal(str(error)) from None
+    if not _reads_all(config, paths, options):
+        settings = replace(config.settings, complete=False, complete_namespaces=frozenset())
+        config = config.override(IN_PART, "complete", settings=settings)
     if options.get("exclude"):
         patterns = (*config.exclude, *_rebased(options["exclude"], config.root))
         config = config.override("--exclude", "exclude", exclude=patterns)
@@ -143,6 +149,20 @@ def _from_file(paths: Sequence[str], options: Mapping[str, Any]) -> Config:
     from meshlint.config_file import load_config
 
     return load_config(found)
+
+
+def _reads_all(config: Config, paths: Sequence[str], options: Mapping[str, Any]) -> bool:
+    """Is everything read that a file calls complete? Its folder or its roots, or what a pipe brings."""
+    settings = config.settings
+    if not settings.complete and not settings.complete_namespaces:
+        return True
+    if "-" in paths:
+        return True
+    home = config.root or Path()
+    inputs = roots(config) if options.get("report_only") or not paths else paths
+    read = [Path(path).resolve() for path in inputs]
+    wanted = [(home / root).resolve() for root in config.roots or (".",)]
+    return all(any(root.is_relative_to(path) for path in read) for root in wanted)
 
 
 def _start(paths: Sequence[str]) -> Path:

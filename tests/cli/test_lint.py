@@ -345,3 +345,45 @@ def test_a_full_disk(folder):
             cwd=folder, stdout=full, stderr=subprocess.PIPE, env=environment(), check=False, timeout=60,
         )  # fmt: skip
     assert (done.returncode, done.stderr) == (2, b"meshlint: error: output: No space left on device\n")
+
+
+class TestCompleteHoldsForTheWholeOnly:
+    """`complete` of the file is about its folder: of a part of it, absence says nothing."""
+
+    NAMESPACE = (
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {istio-injection: enabled}}\n"
+    )
+    ROUTE = (
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: cart, namespace: shop}\n"
+        "spec:\n  hosts: [cart]\n  gateways: [nowhere]\n  http: [{route: [{destination: {host: cart}}]}]\n"
+    )
+    RULE = "vs-gateway-missing"
+
+    @pytest.fixture(autouse=True)
+    def tree(self, folder):
+        write(folder, mesh__namespace=self.NAMESPACE, shop__route=self.ROUTE)
+        (folder / ".meshlint.yaml").write_text("complete: true\n")
+
+    @pytest.mark.parametrize("paths", [(), (".",), ("mesh", "shop", ".")])
+    def test_the_whole(self, call, paths):
+        done = call("lint", *paths, "--select", self.RULE)
+        assert (done.code, "complete" in done.err) == (1, False)
+
+    @pytest.mark.parametrize("paths", [("shop",), ("shop/route.yaml",), ("shop", "mesh")])
+    def test_a_part(self, call, paths):
+        done = call("lint", *paths, "--select", self.RULE)
+        assert done.code == 0
+        assert "'complete' of .meshlint.yaml is not in force: only a part of the folder is read" in done.err
+
+    def test_the_command_line_has_the_last_word(self, call):
+        assert call("lint", "shop", "--complete", "--select", self.RULE).code == 1
+
+    def test_the_roots_of_the_file_are_the_whole(self, call, folder):
+        (folder / ".meshlint.yaml").write_text("complete: true\nroots: [shop]\n")
+        assert call("lint", "shop", "--select", self.RULE).code == 1
+
+    def test_report_only_reads_the_whole(self, call):
+        assert call("lint", "--report-only", "shop/route.yaml", "--select", self.RULE).code == 1
+
+    def test_a_pipe_is_taken_at_its_word(self, folder):
+        assert meshlint("-", "--select", self.RULE, cwd=folder, stdin=self.ROUTE).code == 1

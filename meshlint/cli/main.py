@@ -19,7 +19,7 @@ COMMANDS: Final = {
     "upgrade": "Report what changes for manifests between two releases of Istio.",
     "explain": "Explain a rule: why, options, examples.",
     "rules": "List the rules.",
-    "test": "Run the examples of rule files.",
+    "test": "Run route tests and the examples of rule files.",
     "config": "Show the configuration that is in force.",
 }
 SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}

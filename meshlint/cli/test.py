@@ -152,7 +152,7 @@ def _mesh_of(suite: Suite, options: Mapping[str, Any]) -> Mesh:
     from meshlint.lint import mesh_of
     from meshlint.source.load import load
 
-    config = configured((suite.file.path,), options)
+    config = configured(suite.manifests, options)
     loaded = load(suite.manifests, exclude=config.exclude, root=config.root)
     if loaded.errors:
         raise Refusal("\n".join(f"{file + ': ' if file else ''}{message}" for file, message in loaded.errors))

@@ -1,0 +1,356 @@
+"""`meshlint test` with route tests: whole outputs, exit codes, and what is said about broken files."""
+
+# ruff: noqa: E501 - lines of output are as long as they are
+
+from __future__ import annotations
+
+from textwrap import dedent
+
+import jsonschema
+import pytest
+import yaml
+
+from meshlint.meshtest.files import load_suite, schema
+from tests.cli.support import REPOSITORY, write
+
+MESH = """\
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {istio-injection: enabled}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec:
+  selector: {app: web}
+  ports: [{name: http, port: 80, targetPort: 8080}]
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop}
+spec:
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers: [{name: app, image: app, ports: [{containerPort: 8080}]}]
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: client, namespace: shop}
+spec:
+  template:
+    metadata: {labels: {app: client}}
+    spec:
+      containers: [{name: app, image: app}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: web, namespace: shop}
+spec:
+  hosts: [web]
+  http:
+    - name: canary
+      match:
+        - headers: {x-canary: {exact: "yes"}}
+      timeout: 2s
+      fault:
+        delay: {fixedDelay: 1s, percentage: {value: 50}}
+      route:
+        - destination: {host: web, subset: v1}
+          weight: 90
+        - destination: {host: web, subset: v2}
+          weight: 10
+    - name: old
+      match:
+        - uri: {prefix: /old/}
+      redirect: {uri: /new, redirectCode: 308}
+    - name: closed
+      match:
+        - uri: {exact: /closed}
+      directResponse: {status: 410, body: {string: gone}}
+    - name: look-around
+      match:
+        - uri: {regex: "/(?=x).*"}
+          method: {exact: PUT}
+      route:
+        - destination: {host: web}
+    - name: api
+      match:
+        - uri: {prefix: /api/}
+      rewrite: {uri: /}
+      retries: {attempts: 3, perTryTimeout: 1s, retryOn: "connect-failure,5xx"}
+      route:
+        - destination: {host: web}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: web, namespace: shop}
+spec:
+  selector: {matchLabels: {app: web}}
+  rules:
+    - to:
+        - operation: {methods: [GET], paths: [/status]}
+"""
+
+
+def suite(*tests: str, head: str = "") -> str:
+    return head + "tests:\n" + "".join(tests)
+
+
+def case(expect: str, request: str = "path: /api/status", name: str = "a test") -> str:
+    return f"  - name: {name}\n    request: {{host: web, source: shop/client, {request}}}\n    expect: {{{expect}}}\n"
+
+
+@pytest.fixture
+def run(call, folder):
+    """Run one file of tests over the mesh."""
+
+    def run(text: str, *options: str):
+        write(folder, mesh=MESH)
+        (folder / "web.meshtest.yaml").write_text(text)
+        return call("test", "web.meshtest.yaml", *options)
+
+    return run
+
+
+PASSING = [
+    ("rule: api, destination: web, timeout: none, rewrite: {path: /status}", "path: /api/status"),
+    ("destination: 'web:80', fault: none, redirect: none, directResponse: none", "path: /api/"),
+    ("destination: web.shop", "path: /api/"),
+    ("destination: {host: web.shop.svc.cluster.local, port: 80}", "path: /api/"),
+    ("retries: 3", "path: /api/"),
+    ("retries: {attempts: 3, perTryTimeout: 1000ms, retryOn: '5xx, connect-failure'}", "path: /api/"),
+    ("access: allowed", "path: /api/status"),
+    ("access: denied", "path: /api/status, method: POST"),
+    ("rule: canary, timeout: 2s", "headers: {X-Canary: 'yes'}"),
+    ("destination: web", "headers: {x-canary: 'yes'}"),
+    ("destination: {host: web, subset: v2, weight: 10}", "headers: {x-canary: 'yes'}"),
+    (
+        "destinations: [{host: web, subset: v2, weight: 10}, {host: web, subset: v1, weight: 90}]",
+        "headers: {x-canary: 'yes'}",
+    ),
+    ("fault: {delay: 1s, delayPercent: 50}", "headers: {x-canary: 'yes'}"),
+    ("redirect: {code: 308, path: /new}, retries: none", "path: /old/x"),
+    ("directResponse: {status: 410, body: gone}", "path: /closed"),
+    ("notFound: true", "path: /elsewhere"),
+    ("notFound: false", "path: /closed"),
+    ("destination: unknown, rule: unknown, timeout: unknown, access: unknown", "path: /x, method: PUT"),
+]
+
+
+@pytest.mark.parametrize(("expect", "request_"), PASSING)
+def test_what_passes(run, expect, request_):
+    done = run(suite(case(expect, request_)))
+    assert (done.code, done.out, done.err) == (0, "1 route tests pass, 1 file\n", "")
+
+
+FAILING = [
+    ("rule: web", "path: /api/"),
+    ("destination: other", "path: /api/"),
+    ("destination: {host: web, subset: v1}", "headers: {x-canary: 'yes'}"),
+    ("destination: {host: web, subset: v2, weight: 20}", "headers: {x-canary: 'yes'}"),
+    ("destinations: [{host: web, subset: v1, weight: 90}]", "headers: {x-canary: 'yes'}"),
+    ("timeout: 3s", "headers: {x-canary: 'yes'}"),
+    ("timeout: none", "headers: {x-canary: 'yes'}"),
+    ("retries: none", "path: /api/"),
+    ("retries: {attempts: 3, retryOn: 5xx}", "path: /api/"),
+    ("rewrite: none", "path: /api/"),
+    ("redirect: none", "path: /old/"),
+    ("redirect: {code: 301}", "path: /old/"),
+    ("directResponse: {status: 200}", "path: /closed"),
+    ("fault: none", "headers: {x-canary: 'yes'}"),
+    ("fault: {delay: 1s, abort: 500}", "headers: {x-canary: 'yes'}"),
+    ("access: allowed", "path: /api/orders"),
+    ("access: unknown", "path: /api/orders"),
+    ("notFound: true", "path: /api/"),
+    ("timeout: 2s", "path: /x, method: PUT"),
+    ("destination: web", "path: /elsewhere"),
+]
+
+
+@pytest.mark.parametrize(("expect", "request_"), FAILING)
+def test_what_fails(run, expect, request_):
+    done = run(suite(case(expect, request_)))
+    assert (done.code, done.err) == (1, "")
+    assert done.out.endswith("\n1 of 1 route tests fail, 1 file\n")
+
+
+def test_the_whole_output_of_failures(run):
+    done = run(
+        suite(
+            case("rule: canary, destination: {host: web, subset: v2, weight: 20}, timeout: 3s", "headers: {x-canary: 'yes'}", "a fifth to the canary"),
+            case("access: allowed, rewrite: {path: /status}", "path: /api/status, method: POST", "everybody may write"),
+            case("timeout: 2s", "path: /x, method: PUT", "what nobody can tell"),
+        )
+    )  # fmt: skip
+    assert (done.code, done.err) == (1, "")
+    assert done.out == dedent(
+        """\
+        FAIL a fifth to the canary
+          --> web.meshtest.yaml:2
+          request  GET web/, x-canary: yes, from shop/client
+          rule     VirtualService shop/web, rule canary  (mesh.yaml:38)
+            rule: canary  (mesh.yaml:38)
+          - destination: host web, subset v2, weight 20  (web.meshtest.yaml:4)
+          + destination: host web.shop.svc.cluster.local, port 80, subset v1, weight 90; host web.shop.svc.cluster.local, port 80, subset v2, weight 10  (mesh.yaml:43, mesh.yaml:45)
+          - timeout: 3s  (web.meshtest.yaml:4)
+          + timeout: 2s  (mesh.yaml:39)
+
+        FAIL everybody may write
+          --> web.meshtest.yaml:5
+          request  POST web/api/status, from shop/client
+          rule     VirtualService shop/web, rule api  (mesh.yaml:63)
+          - access: allowed  (web.meshtest.yaml:7)
+          + access: denied (no rule of AuthorizationPolicy shop/web matches)  (mesh.yaml:74)
+            rewrite: path /status, host web  (mesh.yaml:64)
+
+        FAIL what nobody can tell
+          --> web.meshtest.yaml:8
+          request  PUT web/x, from shop/client
+          rule     unknown: whether a rule of VirtualService shop/web takes it cannot be told
+          - timeout: 2s  (web.meshtest.yaml:10)
+          + timeout: unknown: whether a rule of VirtualService shop/web takes it cannot be told  (mesh.yaml:55)
+
+        3 of 3 route tests fail, 1 file
+        """
+    )
+
+
+def test_verbose(run):
+    done = run(suite(case("rule: api")), "--verbose")
+    assert done.out == dedent(
+        """\
+        pass a test
+          --> web.meshtest.yaml:2
+          request  GET web/api/status, from shop/client
+          rule     VirtualService shop/web, rule api  (mesh.yaml:63)
+            rule: api  (mesh.yaml:63)
+
+        1 route tests pass, 1 file
+        """
+    )
+
+
+BROKEN = [
+    (
+        suite(case("destnation: web")),
+        "web.meshtest.yaml:4:14: tests[0].expect: unknown key 'destnation'; did you mean 'destination'?",
+    ),
+    (
+        suite(case("rule: api", "pth: /")),
+        "web.meshtest.yaml:3:47: tests[0].request: unknown key 'pth'; did you mean 'path'?",
+    ),
+    (
+        suite("  - name: a\n    request: {host: web}\n    expect: {rule: api}\n"),
+        "web.meshtest.yaml:3:14: tests[0].request: found neither 'gateway' nor 'source', expected one of them: "
+        "where the request comes from",
+    ),
+    (
+        suite(case("rule: api", "gateway: a/b")),
+        "web.meshtest.yaml:3:14: tests[0].request: found both 'gateway' and 'source', expected one of them: "
+        "where the request comes from",
+    ),
+    (
+        suite(case("rule: api", "port: 0")),
+        "web.meshtest.yaml:3:53: tests[0].request.port: found 0, expected at least 1",
+    ),
+    (
+        suite(case("timeout: 10")),
+        "web.meshtest.yaml:4:23: tests[0].expect.timeout: found 10, expected a string",
+    ),
+    (
+        suite(case("timeout: ten")),
+        "web.meshtest.yaml:4:23: tests[0].expect.timeout: found 'ten', expected a length of time such as 10s",
+    ),
+    (
+        suite(case("access: alowed")),
+        "web.meshtest.yaml:4:22: tests[0].expect.access: found the string 'alowed', expected one of allowed, "
+        "denied, external, unknown; did you mean 'allowed'?",
+    ),
+    (suite(case("")), "web.meshtest.yaml:4:13: tests[0].expect: found nothing that is expected"),
+    (
+        suite(case("destination: a, destinations: [{host: a}]")),
+        "web.meshtest.yaml:4:13: tests[0].expect: found both 'destination' and 'destinations', expected one of them",
+    ),
+    (
+        suite(case("rule: api").replace("shop/client", "shop/clent")),
+        "web.meshtest.yaml:3:34: source: no workload 'shop/clent' is in the manifests; did you mean 'shop/client'?",
+    ),
+    ("test: []\n", "web.meshtest.yaml:1:1: 'tests' is missing\nmeshlint: error: web.meshtest.yaml:1:1: unknown key 'test'; did you mean 'tests'?"),
+    ("tests: [\n", "web.meshtest.yaml:2:1: "),
+    ("", "web.meshtest.yaml: found no test; the key 'tests' has a list of them"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "message"), BROKEN)
+def test_broken_files(run, text, message):
+    done = run(text)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"meshlint: error: {message}")
+
+
+def test_manifests_elsewhere(call, folder):
+    write(folder, deploy__mesh=MESH)
+    (folder / "tests").mkdir()
+    (folder / "tests" / "web.meshtest.yaml").write_text(
+        suite(case("rule: api"), head="manifests: [../deploy]\n")
+    )
+    assert call("test", "tests").out == "1 route tests pass, 1 file\n"
+    (folder / "tests" / "web.meshtest.yaml").write_text(suite(case("rule: api"), head="manifests: [../no]\n"))
+    done = call("test", "tests")
+    assert (done.code, done.err) == (2, "meshlint: error: no: no such file or folder\n")
+    (folder / "tests" / "web.meshtest.yaml").write_text(suite(case("rule: api")))
+    done = call("test", "tests")
+    assert (done.code, done.err) == (
+        2, "meshlint: error: tests/web.meshtest.yaml: no manifest found in tests\n"
+    )  # fmt: skip
+
+
+def test_a_folder_without_tests(call, folder):
+    write(folder, mesh=MESH)
+    done = call("test", ".")
+    assert (done.code, done.err) == (2, "meshlint: error: no rule file and no route test is in .\n")
+
+
+def test_the_configuration_beside_the_tests_counts(call, folder):
+    no_policy = MESH[: MESH.rindex("---")]
+    write(folder, mesh=no_policy)
+    (folder / "web.meshtest.yaml").write_text(suite(case("access: unknown")))
+    assert call("test", "web.meshtest.yaml").code == 0
+    (folder / ".meshlint.yaml").write_text("complete: true\n")
+    assert call("test", "web.meshtest.yaml").code == 1
+    (folder / "web.meshtest.yaml").write_text(suite(case("access: allowed")))
+    assert call("test", "web.meshtest.yaml").code == 0
+
+
+def test_a_pod_by_its_labels(run):
+    text = (
+        "  - name: a\n    request: {host: web.shop, path: /api/status, source: {namespace: other, labels: {a: b}}}\n"
+        "    expect: {rule: api, access: allowed}\n"
+        "  - name: without a proxy\n"
+        "    request: {host: web.shop, path: /api/status, source: {namespace: other, mesh: false}}\n"
+        "    expect: {destination: web, retries: none, timeout: none}\n"
+    )
+    done = run(suite(text))
+    assert (done.code, done.out) == (0, "2 route tests pass, 1 file\n")
+
+
+def test_route_tests_do_not_get_in_the_way_of_linting(call, folder):
+    write(folder, mesh=MESH)
+    (folder / "web.meshtest.yaml").write_text(suite(case("rule: api")))
+    done = call("--no-cache", "--output", "concise")
+    assert "meshtest" not in done.out + done.err
+
+
+EXAMPLE = REPOSITORY / "examples" / "shop.meshtest.yaml"
+
+
+def test_the_schema_agrees_about_the_example():
+    jsonschema.Draft202012Validator.check_schema(schema())
+    jsonschema.validate(yaml.safe_load(EXAMPLE.read_text()), schema())
+    assert load_suite(EXAMPLE).cases
+
+
+@pytest.mark.parametrize(("expect", "request_"), [*PASSING, *FAILING])
+def test_the_schema_agrees_about_the_tests(expect, request_):
+    jsonschema.validate(yaml.safe_load(suite(case(expect, request_))), schema())

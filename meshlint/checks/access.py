@@ -49,12 +49,11 @@ def locks_out(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
     """Traffic of a route or of a declared client that no ALLOW policy lets in: one finding per policy."""
     if not any(p.action is Action.ALLOW and p.enforced for p in mesh.authz.policies):
         return
-    found: dict[tuple[int, str], list[_Locked]] = {}
+    found: dict[int, list[_Locked]] = {}
     for locked in (*_by_routes(mesh), *_by_clients(mesh)):
-        key = (id(locked.policies[0]), locked.where)
-        found.setdefault(key, []).append(locked)
+        found.setdefault(id(locked.policies[0]), []).append(locked)
     for several in found.values():
-        yield _draft(several)
+        yield _draft(sorted(several, key=lambda locked: (None, "medium", "low").index(locked.confidence)))
 
 
 # -- routes and gateways ----------------------------------------------------------------------------------
@@ -206,7 +205,7 @@ def _draft(several: list[_Locked]) -> Draft:
     policy = first.policies[0]
     others = [p for p in first.policies[1:] if p.resource.key != policy.resource.key]
     whom = dict.fromkeys(locked.what for locked in several)
-    more = f" and {len(whom) - 1} more" if len(whom) > 1 else ""
+    more = f", and {len(whom) - 1} more" if len(whom) > 1 else ""
     if first.admitted:
         effect = f"it lets through only {', '.join(first.admitted)}"
     elif not others:

@@ -33,7 +33,13 @@ GROUPS: Final = {
 }
 EXPERIMENTAL: Final = "gateway-api-experimental"
 #: what is written by hand and lives in the same folder
-BY_HAND: Final = ("rule.schema.json", "config.schema.json", "meshtest.schema.json", "removed.json", "SOURCES.json")
+BY_HAND: Final = (
+    "rule.schema.json",
+    "config.schema.json",
+    "meshtest.schema.json",
+    "removed.json",
+    "SOURCES.json",
+)
 INT32: Final = (-(2**31), 2**31 - 1)
 INT64: Final = (-(2**63), 2**63 - 1)
 #: keywords that mean the same in the facts and in JSON Schema

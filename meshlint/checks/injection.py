@@ -571,8 +571,15 @@ def _unknown_revision(mesh: Mesh, title: str, namespace: str, name: str, place: 
         label=f"known: {known}" if known else "no such revision",
         help="name a revision or a revision tag of the installed control planes",
         related=tuple(("a revision", p) for p in revisions.because[:3]) if revisions.known else (),
-        confidence=None if name == "" else _closed_or_medium(mesh, namespace),
+        confidence=None if name == "" else _confidence_in_absence(mesh, namespace, name),
     )
+
+
+def _confidence_in_absence(mesh: Mesh, namespace: str, name: str) -> str | None:
+    """`istioctl tag set` leaves nothing in the files, so a name that is no version may well be a tag."""
+    confidence = _closed_or_medium(mesh, namespace)
+    may_be_tag = not name[:1].isdigit() and not mesh.config.declares_tags
+    return "low" if confidence and may_be_tag else confidence
 
 
 # -- injection-missing ----------------------------------------------------------------------------

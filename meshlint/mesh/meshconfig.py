@@ -84,6 +84,11 @@ class MeshConfig:
         return self._revisions.names
 
     @property
+    def declares_tags(self) -> bool:
+        """Are revision tags part of the input, rather than made on the command line?"""
+        return self._revisions.declares_tags
+
+    @property
     def default_revision(self) -> Fact[bool]:
         """Does anything answer for `istio-injection: enabled`?"""
         return self._revisions.has_default

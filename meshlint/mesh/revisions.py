@@ -64,6 +64,10 @@ class Revisions:
             return Fact.missing("the first revision that istioctl installs may become the default one")
         return Fact.of(False)
 
+    @property
+    def declares_tags(self) -> bool:
+        return any(tag != "default" for tag in self._tags)
+
     def behind(self, name: str) -> str:
         name = self._tags.get(name, name)
         return "" if name == "default" else name

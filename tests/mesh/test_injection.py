@@ -260,6 +260,19 @@ def test_revision_that_the_input_does_not_know_is_unknown_without_an_installatio
     assert answer(mesh_with(namespace({REV: "asm-managed"}), pod())) == "asm-managed"
 
 
+def confidences(*objects: dict[str, Any], complete: bool = False) -> list[str]:
+    mesh = mesh_with(*objects, settings=Settings(complete=complete))
+    return [f.confidence for f in run([RULES["injection-unknown-revision"]], mesh)[0]]
+
+
+def test_a_tag_from_the_command_line_is_in_no_file() -> None:
+    stable = [operator("1-27-0"), namespace({REV: "stable"}), pod()]
+    assert confidences(*stable) == ["low"]
+    assert confidences(*stable, tag("prod", "1-27-0")) == ["medium"]
+    assert confidences(*stable, complete=True) == ["high"]
+    assert confidences(operator("1-27-0"), namespace({REV: "1-26-2"}), pod()) == ["medium"]
+
+
 WRONG_PLACES = [
     # id, namespace labels, workload, effect (is it injected?), rule, severity of the finding
     ("owner label true, no injection", {}, on_deployment("true"), False, "label-on-wrong-object", "error"),

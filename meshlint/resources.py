@@ -63,6 +63,12 @@ class Resource:
         return (self.group, self.kind, self.ns, self.name)
 
     @property
+    def patched(self) -> bool:
+        """Does a kustomization of the input change it, so that the manifest is not all there is?"""
+        patched = self.file.patched
+        return bool(patched) and ((self.kind, self.name) in patched or (self.kind, "") in patched)
+
+    @property
     def title(self) -> str:
         """How messages call it: ``Deployment shop/cart``."""
         return f"{self.kind} {self.ns}/{self.name}" if self.namespace else f"{self.kind} {self.name}"

@@ -155,3 +155,70 @@ def test_paths_are_relative_to_the_folder_of_the_configuration(folder, monkeypat
     paths = (PathRules("sub/legacy/**", ignore=(RULE,), reason="old"),)
     report = lint(["."], Config(select=(RULE,), paths=paths, root=folder)).report
     assert [f.suppressed.reason for f in report.findings] == ["old"]
+
+
+GATEWAY = dedent(
+    """\
+    apiVersion: networking.istio.io/v1
+    kind: Gateway
+    metadata: {name: public, namespace: istio-ingress}
+    spec:
+      selector: {istio: ingress}
+      servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*/*.acme.test"]}]
+    """
+)
+ROUTE = dedent(
+    """\
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata: {name: web}
+    spec:
+      hosts: [web.example.test]
+      gateways: [istio-ingress/public]
+      http: [{route: [{destination: {host: web}}]}]
+    """
+)
+WEB = dedent(
+    """\
+    apiVersion: v1
+    kind: Service
+    metadata: {name: web}
+    spec: {selector: {app: web}, ports: [{name: http, port: 80}]}
+    ---
+    apiVersion: apps/v1
+    kind: Deployment
+    metadata: {name: web}
+    spec:
+      replicas: 2
+      selector: {matchLabels: {app: web}}
+      template: {metadata: {labels: {app: web}}, spec: {containers: [{name: web, image: web}]}}
+    ---
+    apiVersion: networking.istio.io/v1
+    kind: DestinationRule
+    metadata: {name: web}
+    spec: {host: web, trafficPolicy: {outlierDetection: {consecutive5xxErrors: 7}}}
+    """
+)
+PATCHED = Config(select=("vs-gateway-host-mismatch", "outlier-cannot-eject"))
+MISMATCH, REPLICAS = "base/route.yaml:6 vs-gateway-host-mismatch", "base/web.yaml:17 outlier-cannot-eject"
+
+
+@pytest.mark.parametrize(
+    ("overlay", "left"),
+    [
+        ("", [MISMATCH, REPLICAS]),
+        ("patches: [{path: hosts.yaml}]", [REPLICAS]),
+        ("patches: [{path: hosts.yaml, target: {kind: VirtualService, name: web}}]", [REPLICAS]),
+        ("patches: [{path: hosts.yaml, target: {kind: VirtualService, name: w.*}}]", [REPLICAS]),
+        ("replicas: [{name: web, count: 20}]", [MISMATCH]),
+        ("patches: [{patch: '[]', target: {kind: Deployment}}]", [MISMATCH]),
+    ],
+)
+def test_what_kustomize_patches_is_open(overlay, left):
+    hosts = ROUTE.partition("  gateways")[0].replace("example", "acme")
+    write(infra__gateway=GATEWAY, base__route=ROUTE, base__web=WEB, prod__hosts=hosts)
+    resources = "resources: [route.yaml, web.yaml]\n"
+    write(base__kustomization=resources, prod__kustomization=f"resources: [../base]\n{overlay}\n")
+    if not overlay:
+        Path("prod/hosts.yaml").unlink()
+    assert found(config=PATCHED) == left

@@ -60,6 +60,8 @@ class SourceFile:
     default_namespace: str | None = None
     kustomization: str | None = None
     may_exist: set[tuple[str, str]] = field(default_factory=set)
+    #: (kind, name) of objects that kustomize patches, '' for any name; what they end up as is open
+    patched: frozenset[tuple[str, str]] = frozenset()
     #: how many nodes the aliases of its documents have added so far
     expanded: int = 0
     _lines: list[int] | None = None

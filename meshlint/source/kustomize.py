@@ -65,6 +65,9 @@ def apply(files: list[SourceFile]) -> bool:
     claims = _connect(found, by_path)
     _mark_parts(found, by_path, set(claims))
     _propagate_namespaces(found)
+    patched = frozenset(pair for kustomization in found for pair in _patched(kustomization, by_path))
+    for path in claims:
+        by_path[path].patched = patched
     settled = [_settle(by_path[path], claiming) for path, claiming in claims.items()]
     known = by_path.keys() | {kustomization.folder for kustomization in found}
     return not all(settled) or any(_transforms(kustomization, known) for kustomization in found)
@@ -114,6 +117,23 @@ def _parts(kustomization: _Kustomization) -> Iterator[str]:
     for chart in mappings(kustomization.root.get("helmCharts")):
         yield kustomization.join(text_of(chart.get("valuesFile")) or ".")
     yield kustomization.join(text_of(kustomization.root.dig("openapi", "path")) or ".")
+
+
+def _patched(kustomization: _Kustomization, by_path: dict[str, SourceFile]) -> Iterator[tuple[str, str]]:
+    """Kind and name of the objects that its patches change; no name where a pattern or labels choose."""
+    for name in ("patches", "patchesJson6902"):
+        for entry in mappings(kustomization.root.get(name)):
+            if kind := text_of(entry.dig("target", "kind")):
+                target = text_of(entry.dig("target", "name")) or ""
+                yield kind, target if target.replace("-", "").isalnum() else ""
+    for entry in mappings(kustomization.root.get("replicas")):
+        for kind in ("Deployment", "StatefulSet"):
+            yield kind, text_of(entry.get("name")) or ""
+    for path in _parts(kustomization):
+        for document in by_path[path].documents if path in by_path else ():
+            if document.patch and isinstance(document.root, Mapping):
+                root = document.root
+                yield text_of(root.get("kind")) or "", text_of(root.dig("metadata", "name")) or ""
 
 
 def mark_strategic_deletes(documents: Iterable[Document]) -> None:

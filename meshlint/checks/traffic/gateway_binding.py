@@ -146,7 +146,12 @@ def host_mismatch(mesh: Mesh, options: Options) -> Iterator[Draft]:
     unclear = {gateway for gateway in mesh.gateways.all if _unclear(gateway)}
     for resource, entries in _named(mesh).items():
         written = texts(resource.get("spec", "hosts"))
-        if is_delegate(resource) or not written or any(is_placeholder(item.text) for item in written):
+        if (
+            is_delegate(resource)
+            or resource.patched
+            or not written
+            or any(is_placeholder(item.text) for item in written)
+        ):
             continue
         hosts = [mesh.registry.resolve(item.text, resource.ns) for item in written]
         own = [named for named in entries if named.where == "spec"]

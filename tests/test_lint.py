@@ -210,6 +210,7 @@ MISMATCH, REPLICAS = "base/route.yaml:6 vs-gateway-host-mismatch", "base/web.yam
         ("patches: [{path: hosts.yaml}]", [REPLICAS]),
         ("patches: [{path: hosts.yaml, target: {kind: VirtualService, name: web}}]", [REPLICAS]),
         ("patches: [{path: hosts.yaml, target: {kind: VirtualService, name: w.*}}]", [REPLICAS]),
+        ("patches: [{patch: '{kind: VirtualService, metadata: {name: web}}'}]", [REPLICAS]),
         ("replicas: [{name: web, count: 20}]", [MISMATCH]),
         ("patches: [{patch: '[]', target: {kind: Deployment}}]", [MISMATCH]),
     ],

@@ -15,6 +15,7 @@ from meshlint.records import dataclass
 from meshlint.source.discover import is_kustomization
 from meshlint.source.files import Document, SourceFile
 from meshlint.source.nodes import Mapping, Node, Scalar, Sequence, mappings, text_of, texts
+from meshlint.source.parse import parse
 
 GROUP = "kustomize.config.k8s.io"
 
@@ -129,11 +130,22 @@ def _patched(kustomization: _Kustomization, by_path: dict[str, SourceFile]) -> I
     for entry in mappings(kustomization.root.get("replicas")):
         for kind in ("Deployment", "StatefulSet"):
             yield kind, text_of(entry.get("name")) or ""
-    for path in _parts(kustomization):
-        for document in by_path[path].documents if path in by_path else ():
-            if document.patch and isinstance(document.root, Mapping):
-                root = document.root
-                yield text_of(root.get("kind")) or "", text_of(root.dig("metadata", "name")) or ""
+    documents = [d for path in _parts(kustomization) if path in by_path for d in by_path[path].documents]
+    roots = [document.root for document in documents if document.patch]
+    for inline in _inline(kustomization.root):
+        roots += [document.root for document in parse(kustomization.path, inline).documents]
+    for root in roots:
+        if isinstance(root, Mapping):
+            yield text_of(root.get("kind")) or "", text_of(root.dig("metadata", "name")) or ""
+
+
+def _inline(root: Mapping) -> Iterator[str]:
+    """Patches that stand in the kustomization itself."""
+    for entry in mappings(root.get("patches")):
+        yield text_of(entry.get("patch")) or ""
+    for item in texts(root.get("patchesStrategicMerge")):
+        if "\n" in item.text:
+            yield item.text
 
 
 def mark_strategic_deletes(documents: Iterable[Document]) -> None:

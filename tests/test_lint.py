@@ -223,3 +223,16 @@ def test_what_kustomize_patches_is_open(overlay, left):
     if not overlay:
         Path("prod/hosts.yaml").unlink()
     assert found(config=PATCHED) == left
+
+
+@pytest.mark.parametrize(("patches", "left"), [("", 1), ("patches: [{path: labels.yaml}]", 0)])
+def test_labels_of_a_namespace_that_kustomize_patches_are_open(patches, left):
+    home = "apiVersion: v1\nkind: Namespace\nmetadata: {name: default"
+    write(base__all=home + "}\n---\n" + WEB, base__kustomization="resources: [all.yaml]\n")
+    write(prod__kustomization=f"resources: [../base]\n{patches}\n")
+    if patches:
+        write(prod__labels=home + ", labels: {istio-injection: enabled}}\n")
+    write(
+        other="apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {istio-injection: enabled}}\n"
+    )
+    assert len(found(config=Config(select=("injection-missing",), profile="audit"))) == left

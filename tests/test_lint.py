@@ -236,3 +236,32 @@ def test_labels_of_a_namespace_that_kustomize_patches_are_open(patches, left):
         other="apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {istio-injection: enabled}}\n"
     )
     assert len(found(config=Config(select=("injection-missing",), profile="audit"))) == left
+
+
+@pytest.mark.parametrize(
+    ("rule", "text", "replaced"),
+    [
+        (
+            "mtls-permissive",
+            "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\n"
+            "metadata: {name: open, namespace: shop}\n"
+            "spec: {mtls: {mode: PERMISSIVE}}\n",
+            "PERMISSIVE",
+        ),
+        (
+            "gw-http-no-redirect",
+            "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: open, namespace: shop}\n"
+            "spec: {selector: {istio: ingressgateway}, servers: "
+            '[{port: {number: 80, name: http, protocol: HTTP}, hosts: ["a.example.com"]}]}\n',
+            "a.example.com",
+        ),
+    ],
+)
+def test_what_an_overlay_replaces_is_not_judged_as_written(rule, text, replaced):
+    config = Config(select=(rule,))
+    write(base__open=text, base__kustomization="resources: [open.yaml]\n")
+    write(prod__kustomization="resources: [../base]\n")
+    assert [line.split()[-1] for line in found(config=config)] == [rule]
+    write(prod__kustomization="resources: [../base]\npatches: [{path: change.yaml}]\n")
+    write(prod__change=text.replace(replaced, "STRICT" if replaced.isupper() else "b.example.com"))
+    assert found(config=config) == []

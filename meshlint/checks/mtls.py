@@ -131,6 +131,7 @@ def _plain_text_draft(
             *((_OVERRIDES, place) for place in _overridden(mesh, policy, setting)),
             *(("is reached in plain text", workload.resource.place()) for workload in workloads[:3]),
         ),
+        confidence="low" if policy.resource.patched else None,  # an overlay may set another mode
     )
 
 

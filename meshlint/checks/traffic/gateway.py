@@ -320,7 +320,7 @@ def _reached(mesh: Mesh, pods: list[Workload], services: Iterable[Service]) -> s
 def http_no_redirect(mesh: Mesh, options: Options) -> Iterator[Draft]:
     for gateway in mesh.gateways.all:
         plain = [s for s in gateway.servers if s.protocol in HTTP and not s.https_redirect and _public(s)]
-        if not plain or not _faces_outside(mesh, gateway):
+        if not plain or gateway.resource.patched or not _faces_outside(mesh, gateway):
             continue
         for server in plain:
             if not _harmless(mesh, gateway, server):

@@ -166,7 +166,8 @@ def _not_served(mesh: Mesh, resource: Resource, kind: Kind) -> Draft:
     confidence = severity = None
     if known is not None and known.channel == "experimental":
         say = f"{resource.title}: in {target} only the experimental channel serves {resource.api_version}"
-        severity, confidence = "warning", "medium"
+        # without a release in the configuration nobody knows which channel the cluster has
+        severity, confidence = "warning", "medium" if versions.named(kind.origin) else "low"
     elif known is not None and known.since and names:
         say += f"; {known.name} came with {APIS.get(kind.origin, kind.origin)} {known.since}"
     elif not names:

@@ -88,6 +88,15 @@ def _check(paths: tuple[str, ...], options: Mapping[str, Any]) -> None:
         raise click.UsageError("--upgrade-from and --upgrade-to need each other")
     if options["upgrade_from"] and options["report_only"]:
         raise click.UsageError("--upgrade-from and --report-only exclude each other")
+    if options["upgrade_from"]:
+        _check_order(options["upgrade_from"], options["upgrade_to"])
+
+
+def _check_order(start: str, target: str) -> None:
+    from meshlint.schema.compile import numbers
+
+    if numbers(start)[:2] >= numbers(target)[:2]:
+        raise click.UsageError(f"an upgrade goes to a later release, and {target} is none after {start}")
 
 
 def exit_code(report: Report, fail_on: str) -> int:
@@ -117,14 +126,13 @@ def _rules(config: Config, options: Mapping[str, Any]) -> Mapping[str, Rule]:
 
 def _lint(paths: tuple[str, ...], config: Config, options: Mapping[str, Any]) -> Linted:
     inputs = roots(config) if options["report_only"] or not paths else paths
-    if options["upgrade_from"]:
-        from meshlint.cli.upgrade import compared
-
-        return compared(
-            inputs, config, _rules(config, options), options["upgrade_from"], options["upgrade_to"]
-        )
-    only = [shown(path) for path in paths] if options["report_only"] else None
     stdin = sys.stdin.buffer.read() if "-" in inputs else None
+    if options["upgrade_from"]:
+        from meshlint.upgrades import compared
+
+        start, target = options["upgrade_from"], options["upgrade_to"]
+        return compared(inputs, config, _rules(config, options), start, target, stdin=stdin)
+    only = [shown(path) for path in paths] if options["report_only"] else None
     cache = None if options["no_cache"] else user_cache()
     with _progress(options["quiet"]) as progress:
         return lint(

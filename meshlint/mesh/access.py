@@ -17,7 +17,7 @@ from meshlint.mesh.client_tls import ClientMode, Verdict
 from meshlint.mesh.dataplane import DataPlane
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.mtls import Mode
-from meshlint.mesh.scope import Evidence
+from meshlint.mesh.scope import ISTIO_SECURITY, Evidence
 from meshlint.mesh.ztunnel import at_ztunnel
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class Accesses:
         return self.at(proxy_of(workload), request)
 
     def _at_ztunnel(self, workload: Workload, request: Request, service: Service | None) -> Fact[Access]:
-        waypoint = self._waypoint_of(service)
+        waypoint = self.waypoint_of(service)
         if waypoint is not None:
             request = replace(request, peer=self.peer(waypoint.namespace, waypoint.gateway))
         request = replace(request, http=False)
@@ -159,12 +159,12 @@ class Accesses:
         fact = self.mesh.ambient.waypoint_of_service(service.resource)
         if not fact.known and self.mesh.ambient.installed.is_(True):
             yield Fact.missing(fact.reason, *fact.because)
-        proxy = self._waypoint_of(service)
+        proxy = self.waypoint_of(service)
         if proxy is not None:
             entry = replace(request, port=None)
             yield self.at(proxy, entry)
 
-    def _waypoint_of(self, service: Service | None) -> Proxy | None:
+    def waypoint_of(self, service: Service | None) -> Proxy | None:
         if service is None or service.kind == "service-entry":
             return None
         fact = self.mesh.ambient.waypoint_of_service(service.resource)
@@ -186,12 +186,17 @@ class Accesses:
             return Fact.missing(gate.unsure, *decision.because)
         evidence = self.mesh.jwt.evidence(namespace)
         if not listed and evidence is Evidence.OPEN:
-            where = " and ".join(dict.fromkeys((namespace, self.mesh.config.root)))
+            where = " and ".join(
+                n for n in dict.fromkeys((namespace, self.mesh.config.root)) if self._open(n)
+            )
             return Fact.missing(f"no AuthorizationPolicy of {where} is in the input, and there may be some")
         closed = evidence is Evidence.CLOSED
         return Fact.of(
             _access(decision), *decision.because, reason=self._reason(decision, listed), certain=closed
         )
+
+    def _open(self, namespace: str) -> bool:
+        return self.mesh.scope.evidence(ISTIO_SECURITY, "AuthorizationPolicy", namespace) is Evidence.OPEN
 
     def _final(self, decision: Decision) -> bool:
         """Denied by a rule that matches, which no other object can undo."""
@@ -217,14 +222,14 @@ class Accesses:
 
 
 def in_chain(answers: list[Fact[Access]]) -> Fact[Access]:
-    """All proxies in the way have to let a request through."""
+    """All proxies in the way have to let a request through; one that a line decides speaks for equals."""
     for answer in answers:
         if answer.is_(Access.DENIED):
             return answer
     for answer in answers:
         if not answer.known:
             return answer
-    return min(answers, key=lambda answer: _STRONGEST.index(answer.value))
+    return min(answers, key=lambda answer: (_STRONGEST.index(answer.value), not answer.because))
 
 
 def _access(decision: Decision) -> Access:

@@ -118,7 +118,9 @@ class CallGraph:
     def _calls(
         self, service: Service, port: ServicePort, workload: Workload, target: int | None
     ) -> tuple[Calls, ...]:
-        gates = self.mesh.jwt.gates(proxy_of(workload))
+        waypoint = self.mesh.access.waypoint_of(service)
+        proxies = (waypoint, proxy_of(workload)) if waypoint is not None else (proxy_of(workload),)
+        gates = [gate for proxy in proxies for gate in self.mesh.jwt.gates(proxy)]
         policies = [p for gate in gates for p in gate.policies if p.action is not Action.AUDIT]
         rules = self._client_rules.covering(service.host)
         key = (
@@ -322,16 +324,21 @@ class _Judge:
 
     def _in_part(self, fact: Fact[Access], request: Request) -> tuple[Fact[Access], str]:
         """The rules that single out requests of this caller, and which requests those are."""
-        admitted: dict[str, Place] = {}
-        kept: dict[str, Place] = {}
+        found: dict[Action, dict[str, Place]] = {Action.DENY: {}, Action.CUSTOM: {}, Action.ALLOW: {}}
         for policy in self.policies:
             for rule in policy.rules:
                 if rule_matches(rule, request, policy) is None:
-                    listed = kept if policy.action is Action.DENY else admitted
-                    listed.setdefault(_spelled_rule(rule), policy.resource.place(rule.node))
-        words = ["; ".join(admitted)] if admitted else []
-        words += [f"but not {'; '.join(kept)}"] if kept else []
-        places = (*kept.values(), *admitted.values())
+                    found[policy.action].setdefault(_spelled_rule(rule), policy.resource.place(rule.node))
+        words = [
+            before + "; ".join(found[action]) + after
+            for action, before, after in (
+                (Action.ALLOW, "", ""),
+                (Action.DENY, "but not ", ""),
+                (Action.CUSTOM, "", " only if the external authorizer allows it"),
+            )
+            if found[action]
+        ]
+        places = [place for listed in found.values() for place in listed.values()]
         titles = ", ".join(dict.fromkeys(place.resource.title for place in places))
         return Fact.of(Access.SOME, *places, reason=titles, certain=fact.certain), ", ".join(words)
 

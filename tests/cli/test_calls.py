@@ -232,3 +232,59 @@ def test_the_answers_do_not_grow_with_the_number_of_workloads(count):
     (target,) = service.ports[0].targets
     assert len(target.calls) == 4
     assert sum(len(callers.workloads) for calls in target.calls for callers in calls.callers) < 10
+
+
+WAYPOINT = """\
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {istio.io/dataplane-mode: ambient, istio.io/use-waypoint: waypoint}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: waypoint, namespace: shop}
+spec:
+  gatewayClassName: istio-waypoint
+  listeners: [{name: mesh, port: 15008, protocol: HBONE}]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: orders, namespace: shop}
+spec:
+  targetRefs: [{kind: Service, group: "", name: orders}]
+  rules:
+    - from:
+        - source: {principals: [cluster.local/ns/shop/sa/web]}
+      to:
+        - operation: {methods: [GET]}
+"""
+
+
+def test_policies_of_a_waypoint_tell_callers_apart(call, folder):
+    write(folder, mesh=WAYPOINT, orders=ORDERS, web=workload("web"), cart=workload("cart"))
+    assert call("inspect", "--calls", "--complete").out == dedent(
+        """\
+        Service shop/orders  orders.shop.svc.cluster.local  orders.yaml:13
+          port 80 http -> 8080 of Deployment shop/orders
+            in part   Deployment shop/web  (methods GET; AuthorizationPolicy shop/orders; mesh.yaml:18)
+            denied    all others in the mesh  (no rule of AuthorizationPolicy shop/orders matches; mesh.yaml:17)
+            allowed   callers without mutual TLS  (no policy attaches)
+
+        """
+    )
+
+
+CUSTOM = """\
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: orders, namespace: shop}
+spec:
+  action: CUSTOM
+  provider: {name: opa}
+  rules: [{to: [{operation: {paths: [/pay/*]}}]}]
+"""
+
+
+def test_an_external_authorizer_for_some_requests(call, folder):
+    write(folder, namespaces=NAMESPACES, orders=ORDERS, custom=CUSTOM)
+    out = call("inspect", "--calls", "--complete").out
+    assert "in part   everybody  (paths /pay/* only if the external authorizer allows it; Auth" in out

@@ -128,3 +128,26 @@ def test_through_a_waypoint(texts, namespace, method, expected):
     (service,) = mesh.registry.services
     request = Request("api", "/", method, peer=Peer(True, "cluster.local", namespace, "w"))
     assert mesh.access.to(workload, 8080, request, service).value is expected
+
+
+@pytest.mark.parametrize(
+    ("texts", "where"),
+    [
+        pytest.param((), "app and istio-system", id="none at all"),
+        pytest.param((AT_WAYPOINT,), "istio-system", id="only those of the namespace"),
+    ],
+)
+def test_the_namespaces_without_policies_are_named(texts, where):
+    mesh = mesh_of(WAYPOINT, WORKLOAD, *texts)
+    (workload,) = mesh.workloads.all
+    found = mesh.access.to(workload, 8080, Request(peer=WEB))
+    assert found.reason == f"no AuthorizationPolicy of {where} is in the input, and there may be some"
+
+
+def test_of_proxies_that_agree_the_one_with_a_line_speaks():
+    mesh = mesh_of(WAYPOINT, WORKLOAD, BY_WAYPOINT, settings=CLOSED)
+    (workload,) = mesh.workloads.all
+    (service,) = mesh.registry.services
+    found = mesh.access.to(workload, 8080, Request(peer=WEB), service)
+    assert found.is_(Access.ALLOWED)
+    assert [place.resource.name for place in found.because] == ["z"]

@@ -186,9 +186,8 @@ class Accesses:
             return Fact.missing(gate.unsure, *decision.because)
         evidence = self.mesh.jwt.evidence(namespace)
         if not listed and evidence is Evidence.OPEN:
-            where = " and ".join(
-                n for n in dict.fromkeys((namespace, self.mesh.config.root)) if self._open(n)
-            )
+            homes = dict.fromkeys((namespace, self.mesh.config.root))
+            where = " and ".join(home for home in homes if self._open(home))
             return Fact.missing(f"no AuthorizationPolicy of {where} is in the input, and there may be some")
         closed = evidence is Evidence.CLOSED
         return Fact.of(

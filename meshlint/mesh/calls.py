@@ -328,7 +328,8 @@ class _Judge:
         for policy in self.policies:
             for rule in policy.rules:
                 if rule_matches(rule, request, policy) is None:
-                    found[policy.action].setdefault(_spelled_rule(rule), policy.resource.place(rule.node))
+                    listed = found[policy.action or Action.ALLOW]
+                    listed.setdefault(_spelled_rule(rule), policy.resource.place(rule.node))
         words = [
             before + "; ".join(found[action]) + after
             for action, before, after in (
@@ -338,7 +339,7 @@ class _Judge:
             )
             if found[action]
         ]
-        places = [place for listed in found.values() for place in listed.values()]
+        places = [place for by_words in found.values() for place in by_words.values()]
         titles = ", ".join(dict.fromkeys(place.resource.title for place in places))
         return Fact.of(Access.SOME, *places, reason=titles, certain=fact.certain), ", ".join(words)
 

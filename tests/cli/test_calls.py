@@ -288,3 +288,10 @@ def test_an_external_authorizer_for_some_requests(call, folder):
     write(folder, namespaces=NAMESPACES, orders=ORDERS, custom=CUSTOM)
     out = call("inspect", "--calls", "--complete").out
     assert "in part   everybody  (paths /pay/* only if the external authorizer allows it; Auth" in out
+
+
+def test_a_policy_whose_action_is_a_template(call, folder):
+    write(folder, namespaces=NAMESPACES, orders=ORDERS, custom=CUSTOM.replace("CUSTOM", "${ACTION}"))
+    done = call("inspect", "--calls", "--complete")
+    assert done.code == 0
+    assert "in part" in done.out or "unknown" in done.out

@@ -14,9 +14,10 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from meshlint.mesh.attachment import Attachments, Proxy, attachment_problem
+from meshlint.mesh.candidates import MANY, Candidates
 from meshlint.mesh.facts import all_of
 from meshlint.mesh.scope import ISTIO_SECURITY
-from meshlint.mesh.strings import glob, matches_string, matches_template
+from meshlint.mesh.values import value_matches
 from meshlint.records import dataclass
 from meshlint.resources import Place, Resource
 from meshlint.source.nodes import Mapping, Node, Scalar, Sequence, text_of, texts
@@ -49,10 +50,6 @@ _CONDITION_KEYS = frozenset(
     {*_CONDITIONS, "request.auth.audiences", "request.auth.presenter", "destination.ip", "connection.sni"}
 )
 _TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
-_EVERY_ADDRESS = frozenset(("0.0.0.0/0", "::/0"))
-
-
-_templated = lru_cache(maxsize=8192)(is_placeholder)
 
 
 class Action(Enum):
@@ -74,6 +71,9 @@ class Predicate:
     values: tuple[Scalar, ...]
     nots: tuple[Scalar, ...]
     key: Node
+    #: of many values, which could match a request; None where they are few
+    likely: Candidates | None = None
+    likely_nots: Candidates | None = None
 
     @property
     def http_only(self) -> bool:
@@ -348,14 +348,20 @@ def _clause_matches(clauses: tuple[Clause, ...], request: Request, policy: Polic
 def _holds(predicate: Predicate, request: Request, policy: Policy) -> bool | None:
     if not request.http and predicate.http_only:
         return True
-    field = predicate.field
     positive: bool | None = True
     if predicate.values:
-        positive = _any(_value_matches(field, v.text, request, policy) for v in predicate.values)
+        positive = _one_of(predicate.values, predicate.likely, predicate.field, request, policy)
     if positive is False or not predicate.nots:
         return positive
-    negative = _any(_value_matches(field, v.text, request, policy) for v in predicate.nots)
+    negative = _one_of(predicate.nots, predicate.likely_nots, predicate.field, request, policy)
     return all_of(positive, None if negative is None else not negative)
+
+
+def _one_of(
+    values: tuple[Scalar, ...], likely: Candidates | None, name: str, request: Request, policy: Policy
+) -> bool | None:
+    texts = [v.text for v in values] if likely is None else likely.of(request, policy.namespace)
+    return _any(value_matches(name, text, request, policy.namespace) for text in texts)
 
 
 def _all(answers: Iterable[bool | None]) -> bool | None:
@@ -378,133 +384,6 @@ def _any(answers: Iterable[bool | None]) -> bool | None:
         if answer is None:
             result = None
     return result
-
-
-def _value_matches(name: str, value: str, request: Request, policy: Policy) -> bool | None:
-    if _templated(value):
-        return None
-    match name:
-        case "requestPrincipals":
-            return _request_principal(value, request.token)
-        case "principals":
-            return _principal(value, request)
-        case "namespaces" | "serviceAccounts" | "trustDomains":
-            return _peer_part(name, value, request.peer, policy.namespace)
-        case "ipBlocks" | "remoteIpBlocks":
-            return True if value in _EVERY_ADDRESS else None
-        case "ports":
-            return None if request.port is None else value == str(request.port)
-        case "hosts":
-            return None if request.host is None else matches_string(value.lower(), request.host.lower())
-        case "methods":
-            return None if request.method is None else matches_string(value, request.method)
-        case "paths":
-            return None if request.path is None else matches_path(value, request.path)
-    return _condition(name, value, request)
-
-
-def matches_path(value: str, path: str) -> bool:
-    """A value of `paths` against a path without query string."""
-    return matches_template(value, path) if "{" in value else matches_string(value, path)
-
-
-def _condition(key: str, value: str, request: Request) -> bool | None:
-    token = request.token
-    if key.startswith("request.headers[") and request.headers is not None:
-        found = request.headers.get(key[len("request.headers[") : -1].lower())
-        return False if found is None else matches_string(value, found)
-    if not key.startswith("request.auth."):
-        return None
-    if token is None:
-        return False
-    if key == "request.auth.audiences" and token.audiences:
-        return any(matches_string(value, audience) for audience in token.audiences)
-    if key == "request.auth.claims[iss]" and token.issuer is not None:
-        return matches_string(value, token.issuer)
-    return None
-
-
-def request_principal_parts(value: str) -> tuple[str, str]:
-    """Patterns of `iss` and `sub` that a value of requestPrincipals asks for (spec security 4.4).
-
-    A part `*` is "present"; one starting or ending with `*` is a suffix or a prefix. A literal that
-    no token can hold, such as an empty `sub`, stays as it is.
-    """
-    issuer, slash, subject = value.rpartition("/")
-    if value == "*":
-        return "*", "*"
-    if value.startswith("*"):
-        return (issuer, "=" + subject) if slash else ("*", value)
-    if value.endswith("*"):
-        return ("=" + issuer, subject) if slash else (value, "*")
-    return ("=" + issuer, "=" + subject) if slash else ("=" + value, "=")
-
-
-def never_a_request_principal(value: str) -> bool:
-    """Can no token have this request principal?"""
-    issuer, subject = request_principal_parts(value)
-    return subject in ("=", "=*") or issuer in ("=https:/", "=http:/", "=https:", "=http:", "=")
-
-
-def _request_principal(value: str, token: Token | None) -> bool | None:
-    if token is None or never_a_request_principal(value):
-        return False
-    issuer, subject = request_principal_parts(value)
-    return all_of(_part(issuer, token.issuer), _part(subject, token.subject))
-
-
-def _part(pattern: str, text: str | None) -> bool | None:
-    if pattern == "*":
-        return True
-    if text is None:
-        return None
-    return text == pattern[1:] if pattern.startswith("=") else matches_string(pattern, text)
-
-
-def _principal(value: str, request: Request) -> bool | None:
-    peer = request.peer
-    if peer.mtls is False or value.startswith("spiffe://"):
-        return False
-    if value == "*":
-        return peer.mtls
-    parts = value.split("/")
-    literal = "*" not in (value[0], value[-1])
-    if literal and (len(parts) != 5 or parts[1] != "ns" or parts[3] != "sa"):
-        return False
-    known = (peer.trust_domain, peer.namespace, peer.service_account)
-    if literal and any(
-        k is not None and k != p for k, p in zip(known[1:], (parts[2], parts[4]), strict=True)
-    ):
-        return False
-    if None in known:
-        return None
-    rest = f"/ns/{peer.namespace}/sa/{peer.service_account}"
-    matched = any(matches_string(v, f"{peer.trust_domain}{rest}") for v in _aliases(value, request))
-    return all_of(peer.mtls, matched)
-
-
-def _aliases(value: str, request: Request) -> Iterable[str]:
-    """A principal under the mesh's trust domains, if its own is one of them."""
-    domain, slash, rest = value.partition("/")
-    own = request.trust_domains | {"cluster.local"}
-    if slash and domain != "*" and domain.lstrip("*") in own and value.count("/") == 4:
-        return [f"{d}/{rest}" for d in own]
-    return [value]
-
-
-def _peer_part(name: str, value: str, peer: Peer, policy_namespace: str) -> bool | None:
-    if peer.mtls is False:
-        return False
-    if name == "namespaces":
-        matched = None if peer.namespace is None else glob(value, peer.namespace)
-    elif name == "trustDomains":
-        matched = None if peer.trust_domain is None else matches_string(value, peer.trust_domain)
-    else:
-        namespace, slash, account = value.rpartition("/")
-        wanted = (namespace if slash else policy_namespace, account)
-        known = (peer.namespace, peer.service_account)
-        matched = all_of(*(None if k is None else k == w for k, w in zip(known, wanted, strict=True)))
-    return all_of(peer.mtls, matched)
 
 
 def _rule(node: Mapping) -> Rule:
@@ -539,7 +418,7 @@ def _predicates(node: Mapping, fields: tuple[str, ...]) -> Iterator[Predicate]:
         nots = tuple(texts(not_pair[1])) if not_pair else ()
         if values or nots:
             keys = [p[0] for p, given in ((pair, values), (not_pair, nots)) if p and given]
-            yield Predicate(name, values, nots, keys[0])
+            yield _predicate(name, values, nots, keys[0])
 
 
 def _when(node: Node | None) -> Iterator[Predicate]:
@@ -549,7 +428,14 @@ def _when(node: Node | None) -> Iterator[Predicate]:
         if isinstance(item, Mapping):
             key = text_of(item.get("key")) or ""
             values, nots = texts(item.get("values")), texts(item.get("notValues"))
-            yield Predicate(_CONDITIONS.get(key, key), tuple(values), tuple(nots), item)
+            yield _predicate(_CONDITIONS.get(key, key), tuple(values), tuple(nots), item)
+
+
+def _predicate(name: str, values: tuple[Scalar, ...], nots: tuple[Scalar, ...], key: Node) -> Predicate:
+    likely, likely_nots = (
+        Candidates(name, (v.text for v in given)) if len(given) > MANY else None for given in (values, nots)
+    )
+    return Predicate(name, values, nots, key, likely, likely_nots)
 
 
 def _problems(policy: Policy) -> Iterator[str]:

@@ -14,11 +14,10 @@ from meshlint.mesh.authz import (
     Peer,
     Request,
     Token,
-    never_a_request_principal,
-    request_principal_parts,
     rule_matches,
 )
 from meshlint.mesh.strings import glob, matches_string, matches_template
+from meshlint.mesh.values import never_a_request_principal, request_principal_parts
 from tests.mesh.test_jwt import WORKLOAD, ap
 from tests.support import mesh_of
 

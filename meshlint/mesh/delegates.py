@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from meshlint.source.nodes import Mapping, Node, Scalar, mappings, string_map, text_of, texts
 
 if TYPE_CHECKING:
+    from meshlint.mesh.mesh import Mesh
     from meshlint.resources import Resource
 
+_EVERYBODY = frozenset({"*"})
 _STRING_FIELDS = ("uri", "scheme", "method", "authority")
 _MAP_FIELDS = ("headers", "withoutHeaders", "queryParams")
 
@@ -27,10 +29,16 @@ def is_delegate(resource: Resource) -> bool:
     return hosts is None or (not isinstance(hosts, Scalar | Mapping) and not hosts.items)
 
 
-def exported_to(resource: Resource, namespace: str) -> bool:
-    """Does exportTo of a VirtualService let objects and proxies of the namespace see it?"""
-    names = {item.text for item in texts(resource.get("spec", "exportTo"))}
-    return not names or "*" in names or namespace in names or ("." in names and namespace == resource.ns)
+def default_exports(mesh: Mesh) -> frozenset[str]:
+    """To whom the mesh configuration exports a VirtualService that does not say it itself."""
+    setting = mesh.config.setting("defaultVirtualServiceExportTo").or_else(None)
+    return frozenset(map(str, setting)) if isinstance(setting, list) and setting else _EVERYBODY
+
+
+def exported_to(resource: Resource, namespace: str, default: frozenset[str] = _EVERYBODY) -> bool:
+    """Does exportTo of a VirtualService let objects and proxies of the namespace see it? '': of all."""
+    names = {item.text for item in texts(resource.get("spec", "exportTo"))} or default
+    return "*" in names or namespace in names or ("." in names and namespace == resource.ns)
 
 
 def survives(root: Mapping, leaf: Mapping) -> bool:

@@ -388,7 +388,7 @@ def _servers(gateway: Gateway, route: Route) -> list[Server]:
 
 
 def _reads_http(server: Server) -> bool:
-    return server.protocol in _HTTP_SERVERS and "PASSTHROUGH" not in server.tls_mode.upper()
+    return server.protocol in _HTTP_SERVERS and server.asks != "tls"
 
 
 def _inside(service: Resource) -> bool:

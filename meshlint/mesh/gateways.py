@@ -23,12 +23,19 @@ if TYPE_CHECKING:
 ISTIO_CLASSES: Final = frozenset({"istio", "istio-remote", "istio-waypoint", "istio-east-west"})
 GATEWAY_NAME: Final = "gateway.networking.k8s.io/gateway-name"
 
+_HTTP: Final = frozenset({"HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTP_PROXY"})
+_TLS: Final = frozenset({"HTTPS", "TLS"})
+_TCP: Final = frozenset({"TCP", "MONGO", "REDIS", "MYSQL"})
+_PASSED_ON: Final = frozenset({"PASSTHROUGH", "AUTO_PASSTHROUGH", "Passthrough"})
+_TERMINATED: Final = frozenset({"SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL", "ISTIO_MUTUAL", "Terminate"})
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Server:
     """A server of an Istio Gateway or a listener of a Gateway API Gateway.
 
-    `hosts` are (namespace, host); namespace ``*`` admits VirtualServices of all namespaces.
+    `hosts` are (namespace, host); namespace ``*`` admits VirtualServices of all namespaces. `effective_mode`
+    is `tls_mode`, or what counts where none is written.
     """
 
     node: Mapping
@@ -38,6 +45,20 @@ class Server:
     hosts: tuple[tuple[str, str], ...]
     name: str = ""
     https_redirect: bool = False
+    effective_mode: str = ""
+
+    @property
+    def asks(self) -> str:
+        """Which rules decide about its connections: http, tls or tcp; '' where it is not known (5.11)."""
+        if self.protocol in _HTTP:
+            return "http"
+        if self.protocol not in _TLS:
+            return "tcp" if self.protocol in _TCP else ""
+        if self.effective_mode in _PASSED_ON:
+            return "tls"
+        if self.effective_mode in _TERMINATED:
+            return "http" if self.protocol == "HTTPS" else "tcp"
+        return ""
 
 
 class Offers:
@@ -178,7 +199,16 @@ def _server(node: Mapping, namespace: str) -> Server:
         hosts=tuple(_server_host(item.text, namespace) for item in texts(node.get("hosts"))),
         name=text_of(node.get("name")) or text_of(node.dig("port", "name")) or "",
         https_redirect=isinstance(redirect, Scalar) and redirect.value is True,
+        effective_mode=_mode(node, "PASSTHROUGH"),
     )
+
+
+def _mode(node: Mapping, default: str) -> str:
+    """The mode of a tls block, else the default; '' where a template may fill in a null."""
+    tls = node.get("tls")
+    if not isinstance(tls, Mapping):
+        return default if "tls" not in node.index else ""
+    return text_of(tls.get("mode")) or "" if "mode" in tls.index else default
 
 
 def _server_host(text: str, namespace: str) -> tuple[str, str]:
@@ -196,4 +226,5 @@ def _listener(node: Mapping) -> Server:
         tls_mode=text_of(node.dig("tls", "mode")) or "",
         hosts=(("*", text_of(node.get("hostname")) or "*"),),
         name=text_of(node.get("name")) or "",
+        effective_mode=_mode(node, "Terminate"),
     )

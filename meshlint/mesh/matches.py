@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 CLAIMS: Final = "@request.auth.claims"
 _STRINGS: Final = ("exact", "prefix", "regex")
+#: conditions that become header or query matchers of Envoy, which keep a rule from being a catch-all
+_NARROWING: Final = ("headers", "withoutHeaders", "queryParams", "method", "authority", "scheme")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ def is_catch_all(match: Mapping | None) -> bool:
     """Does Istio see at once that the match takes everything? Such rules go to the end on gateways."""
     if match is None:
         return True
-    if any(match.get(key) is not None for key in ("headers", "withoutHeaders", "queryParams")):
+    if any(match.get(key) is not None for key in _NARROWING):
         return False
     uri = match.get("uri")
     if not isinstance(uri, Mapping):

@@ -19,6 +19,7 @@ from meshlint.mesh.delegates import compatible, exported_to
 from meshlint.mesh.facts import Fact, all_of
 from meshlint.mesh.hosts import covers, intersect, specificity
 from meshlint.mesh.matches import HttpRequest, Sender, is_catch_all, meant_for, takes
+from meshlint.mesh.registry import TLS_LIKE, preferred
 from meshlint.mesh.routes import MESH, Route, server_hosts
 from meshlint.mesh.scope import ISTIO_NETWORKING, Evidence
 from meshlint.records import dataclass
@@ -32,9 +33,12 @@ if TYPE_CHECKING:
     from meshlint.mesh.sidecars import Sidecar
 
 Test = Callable[[Route], bool]
+#: a match of the root rule and one of the rule itself, and a rule with those that count
+Pair = tuple[Mapping | None, Mapping | None]
+Rule = tuple[Route, list[Pair]]
 
 GATEWAY_ROUTES: Final = frozenset({"HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute"})
-_HTTP_SERVERS: Final = frozenset({"HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTPS"})
+_HTTP_PORT: Final = 80
 _HTTPS: Final = frozenset({"HTTPS", "TLS"})
 _RANKS: Final = {"Exact": 3, "PathPrefix": 2, "RegularExpression": 1}
 
@@ -106,6 +110,9 @@ class Matching:
             return Fact.missing(port.reason, *port.because)
         request = replace(request, port=port.value, scheme=request.scheme or "http")
         service = services[0] if services else None
+        if service is None and port.value != _HTTP_PORT:
+            # without a service only this port has routes for HTTP (1.7), and the service may be elsewhere
+            return Fact.missing(f"the host {name} is not in the input")
         entry = service.port(port.value) if service is not None else None
         if (
             service is not None
@@ -117,7 +124,7 @@ class Matching:
             )
         owners = self._owners_in_mesh(name, sender, sidecar)
         read = entry is None or not entry.opaque
-        wanted = ("http",) if read else ("tls", "tcp")
+        wanted = "http" if entry is None or read else "tls" if entry.protocol in TLS_LIKE else "tcp"
         found = self._chosen(owners, request, sender, name, wanted, services)
         if found is not None:
             return found
@@ -145,7 +152,7 @@ class Matching:
         for name in names:
             seen = [s for s in registry.by_host(name) if registry.visible(s, namespace)]
             if seen:
-                return seen
+                return preferred(seen, namespace)
         covering = registry.covering(names[0])
         return [s for s in covering if s.host.startswith("*") and registry.visible(s, namespace)][:1]
 
@@ -155,7 +162,8 @@ class Matching:
         for route in self.mesh.routes.covering_in_mesh(host):
             owner = _owner(route)
             domain = min((h for h in route.mesh_hosts if covers(h, host)), key=specificity)
-            if route.api == "VirtualService" and not exported_to(owner, sender.namespace):
+            exports = self.mesh.routes.default_exports
+            if route.api == "VirtualService" and not exported_to(owner, sender.namespace, exports):
                 continue
             if sidecar is not None and not self.mesh.sidecars.sees(
                 sidecar, owner.ns, domain, sender.namespace
@@ -173,13 +181,13 @@ class Matching:
         request: HttpRequest,
         sender: Sender,
         host: str,
-        protocols: tuple[str, ...],
+        protocol: str,
         services: list[Service],
     ) -> Fact[Served] | None:
         """The answer of those who own the host for this client; None: nobody has a rule for it."""
         by_domain: dict[str, list[_Owner]] = defaultdict(list)
         for owner in owners:
-            routes = [r for r in owner.routes if r.protocol in protocols and _yields(r, sender, request.port)]
+            routes = [r for r in owner.routes if r.protocol == protocol and _yields(r, sender, request.port)]
             if routes:
                 by_domain[owner.domain].append(replace(owner, routes=routes))
         for found in by_domain.values():
@@ -208,7 +216,7 @@ class Matching:
         self, owners: list[_Owner], request: HttpRequest, sender: Sender, host: str
     ) -> Fact[Served]:
         """They are not merged: the first one has the host. Its age decides, where it is written."""
-        first = _visible_first(owners, sender.namespace)
+        first = _visible_first(owners, sender.namespace, self.mesh.routes.default_exports)
         answers = [_first(owner, request, MESH, sender, self._delegate_open) for owner in first]
         if len(answers) == 1:
             return answers[0]
@@ -248,10 +256,11 @@ class Matching:
         if server.https_redirect:
             at = gateway.resource.place_at("tls", "httpsRedirect", inside=server.node)
             return Fact.of(Served(Way.HTTPS, at, request, server.port, gateway=gateway), at)
-        read = server.protocol in _HTTP_SERVERS and "PASSTHROUGH" not in server.tls_mode.upper()
-        wanted = ("http",) if read else ("tls", "tcp")
-        routes = [r for r in self.mesh.routes.at_gateway(gateway) if r.protocol in wanted]
-        unsure = [r for r in self._unsure.get(id(gateway), ()) if r.protocol in wanted]
+        wanted = server.asks
+        if not wanted:
+            return Fact.missing("whether the gateway decrypts is not in the input", place)
+        routes = [r for r in self.mesh.routes.at_gateway(gateway) if r.protocol == wanted]
+        unsure = [r for r in self._unsure.get(id(gateway), ()) if r.protocol == wanted]
         owners = _best_owners(routes, gateway, server, host)
         doubtful = _best_owners(unsure, gateway, server, host)
         if doubtful and (not owners or specificity(doubtful[0].domain) <= specificity(owners[0].domain)):
@@ -308,7 +317,7 @@ def _first(
     owner: _Owner, request: HttpRequest, context: str, sender: Sender, delegate_open: Test
 ) -> Fact[Served]:
     """The first rule of one VirtualService that takes the request."""
-    found = _walk(owner.routes, request, context, sender, delegate_open)
+    found = _walk([(r, [*_pairs(r)]) for r in owner.routes], request, context, sender, delegate_open)
     if found is not None:
         return found
     place = owner.resource.place()
@@ -316,17 +325,16 @@ def _first(
 
 
 def _walk(
-    routes: Iterable[Route], request: HttpRequest, context: str, sender: Sender, delegate_open: Test
+    rules: list[Rule], request: HttpRequest, context: str, sender: Sender, delegate_open: Test
 ) -> Fact[Served] | None:
-    listed = list(routes)
-    for route in listed:
-        answer, match = _taken(route, request, context, sender)
+    for route, pairs in rules:
+        answer, match = _taken(route, pairs, request, context, sender)
         if answer is False:
             continue
         place = route.resource.place(match) if match is not None else route.place()
         if answer is None:
             return Fact.missing(f"whether a rule of {route.title} takes it cannot be told", place)
-        if route.api == "APIRule" and _ambiguous(route, listed, request):
+        if route.api == "APIRule" and _ambiguous(route, [r for r, _ in rules], request):
             return Fact.missing(f"several rules of {route.title} take it", place)
         if route.action != "delegate":
             return Fact.of(Served(Way.RULE, place, request, request.port, route, match), place)
@@ -342,11 +350,11 @@ def _ambiguous(route: Route, routes: list[Route], request: HttpRequest) -> bool:
 
 
 def _taken(
-    route: Route, request: HttpRequest, context: str, sender: Sender
+    route: Route, pairs: Iterable[Pair], request: HttpRequest, context: str, sender: Sender
 ) -> tuple[bool | None, Mapping | None]:
     """Does the rule take the request, and by which of its matches?"""
     unsure = False
-    for root, match in _pairs(route):
+    for root, match in pairs:
         static = _meant(route, root, match, context, sender, request.port)
         if static is False:
             continue
@@ -357,7 +365,7 @@ def _taken(
     return (None if unsure else False), None
 
 
-def _pairs(route: Route) -> Iterator[tuple[Mapping | None, Mapping | None]]:
+def _pairs(route: Route) -> Iterator[Pair]:
     """Matches of the root rule with those of the delegate's rule that fit them; without a root, None."""
     for root in _matches(route.root) if route.root is not None else [None]:
         for match in _matches(route):
@@ -423,12 +431,12 @@ def _yields(route: Route, sender: Sender, port: int | None) -> bool:
     return any(_meant(route, root, match, MESH, sender, port) is not False for root, match in _pairs(route))
 
 
-def _visible_first(owners: list[_Owner], namespace: str) -> list[_Owner]:
+def _visible_first(owners: list[_Owner], namespace: str, default: frozenset[str]) -> list[_Owner]:
     """Of several owners those that come first: the private ones, then the oldest if ages are written."""
     tiers: dict[int, list[_Owner]] = defaultdict(list)
     for owner in owners:
-        exports = {item.text for item in texts(owner.resource.get("spec", "exportTo"))}
-        private = owner.resource.ns == namespace and bool(exports) and exports <= {".", namespace}
+        exports = {item.text for item in texts(owner.resource.get("spec", "exportTo"))} or default
+        private = owner.resource.ns == namespace and exports <= {".", namespace}
         named = namespace in exports or "." in exports
         tiers[0 if private else 1 if named and "*" not in exports else 2].append(owner)
     first = tiers[min(tiers)]
@@ -477,15 +485,16 @@ def _merged(
     place: Place,
     delegate_open: Test,
 ) -> Fact[Served]:
-    """One list, in the order of creation, catch-all rules last."""
+    """One list, in the order of creation, catch-all rules last; what follows one in its object is dropped."""
     ordered = sorted(owners, key=lambda o: (o.created, o.resource.name, o.resource.ns))
     keys = {o.resource.key for o in owners}
     aged = len(keys) == len(owners) and all(o.created for o in owners)
+    rules = {id(o): _up_to_catch_all(o, context, sender, request.port) for o in ordered}
     for last in (False, True):
         answers = []
         for owner in ordered:
-            routes = [r for r in owner.routes if _catches_all(r) is last]
-            found = _walk(routes, request, context, sender, delegate_open)
+            listed = [(r, [p for p in pairs if _catches_all(r, p) is last]) for r, pairs in rules[id(owner)]]
+            found = _walk(listed, request, context, sender, delegate_open)
             if found is not None and aged:
                 return found
             answers += [found] if found is not None else []
@@ -498,10 +507,24 @@ def _merged(
     )
 
 
-def _catches_all(route: Route) -> bool:
-    if route.api != "VirtualService" or route.protocol != "http":
+def _up_to_catch_all(owner: _Owner, context: str, sender: Sender, port: int | None) -> list[Rule]:
+    """The rules of a VirtualService as Istio builds them: the first catch-all is the last one."""
+    rules: list[Rule] = []
+    for route in owner.routes:
+        kept: list[Pair] = []
+        rules.append((route, kept))
+        for pair in _pairs(route):
+            kept.append(pair)
+            if _catches_all(route, pair) and _meant(route, *pair, context, sender, port):
+                return rules
+    return rules
+
+
+def _catches_all(route: Route, pair: Pair) -> bool:
+    """Rules that delegate are replaced by those of the delegate."""
+    if route.api != "VirtualService" or route.protocol != "http" or route.action == "delegate":
         return False
-    return any(is_catch_all(match) for match in _matches(route)) and route.root is None
+    return all(is_catch_all(match) for match in pair)
 
 
 # -- the Gateway API ---------------------------------------------------------------------------------------

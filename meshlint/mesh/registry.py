@@ -209,6 +209,19 @@ class Registry:
                 )  # fmt: skip
 
 
+def preferred(services: list[Service], namespace: str) -> list[Service]:
+    """Of services with one host those that clients of a namespace get: their own, else Kubernetes' (1.4).
+
+    Several that are left are versions of one object, or only their age would tell.
+    """
+
+    def rank(service: Service) -> tuple[bool, bool]:
+        return service.namespace != namespace, service.kind == "service-entry"
+
+    best = min(map(rank, services))
+    return [service for service in services if rank(service) == best]
+
+
 def protocol_of(name: str, app_protocol: str = "", number: int = 0, transport: str = "TCP") -> str:
     """The declared protocol of a Service port; '' where the proxy has to sniff it (spec traffic 1.7)."""
     if transport in ("UDP", "SCTP"):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Final
 
-from meshlint.mesh.delegates import exported_to, is_delegate, survives
+from meshlint.mesh.delegates import default_exports, exported_to, is_delegate, survives
 from meshlint.mesh.hosts import HostIndex, intersect
 from meshlint.mesh.scope import GATEWAY_API, ISTIO_NETWORKING, KYMA_GATEWAY
 from meshlint.records import dataclass
@@ -174,8 +174,9 @@ class _Index:
 class Routes:
     def __init__(self, mesh: Mesh) -> None:
         self.mesh = mesh
+        self.default_exports = default_exports(mesh)
         self.all: list[Route] = [
-            *_VirtualServices(mesh).routes(),
+            *_VirtualServices(mesh, self.default_exports).routes(),
             *_GatewayApi(mesh).routes(),
             *_ApiRules(mesh).routes(),
         ]
@@ -219,7 +220,7 @@ class Routes:
         """Do clients of all namespaces use it in the mesh? (exportTo; consumer routes of the Gateway API)"""
         owner = route.root.resource if route.root else route.resource
         if route.api == "VirtualService":
-            return exported_to(owner, "")
+            return exported_to(owner, "", self.default_exports)
         services = (s for host in route.mesh_hosts for s in self.mesh.registry.by_host(host))
         return any(service.namespace == owner.ns for service in services)
 
@@ -272,9 +273,10 @@ def applies(match: Mapping, context: str, namespace: str, client: Client | None 
 class _VirtualServices:
     """VirtualServices -> routes."""
 
-    def __init__(self, mesh: Mesh) -> None:
+    def __init__(self, mesh: Mesh, exports: frozenset[str]) -> None:
         self.mesh = mesh
         self.registry = mesh.registry
+        self.exports = exports
 
     def routes(self) -> Iterator[Route]:
         named: set[int] = set()
@@ -308,7 +310,7 @@ class _VirtualServices:
         name = text_of(root.node.dig("delegate", "name")) or ""
         namespace = text_of(root.node.dig("delegate", "namespace")) or root.resource.ns
         for resource in self.mesh.scope.find(ISTIO_NETWORKING, "VirtualService", namespace, name):
-            if not is_delegate(resource) or not exported_to(resource, root.resource.ns):
+            if not is_delegate(resource) or not exported_to(resource, root.resource.ns, self.exports):
                 continue
             named.add(id(resource))
             for node in resource.mappings("spec", "http"):
@@ -380,12 +382,12 @@ class _VirtualServices:
         """Does the gateway serve a host of it, and see it? Its pods' namespace looks, not its own."""
         if not gateway.offers.hosts(resource.ns, hosts):
             return False
-        if exported_to(resource, ""):
+        if exported_to(resource, "", self.exports):
             return True
         namespaces = {workload.namespace for workload in self.mesh.gateways.workloads_of(gateway)}
         if not namespaces:
             return None
-        return any(exported_to(resource, namespace) for namespace in namespaces)
+        return any(exported_to(resource, namespace, self.exports) for namespace in namespaces)
 
 
 def server_hosts(server: Server, namespace: str) -> list[str]:

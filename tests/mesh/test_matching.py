@@ -8,6 +8,7 @@ from meshlint.mesh.facts import Fact
 from meshlint.mesh.matches import HttpRequest, Sender
 from meshlint.mesh.matching import Served, Way
 from meshlint.mesh.mesh import Mesh
+from meshlint.mesh.scope import Settings
 from meshlint.source.nodes import text_of
 from tests.support import mesh_of
 
@@ -231,6 +232,59 @@ class TestMesh:
         fact = ask(mesh_of(service(ports="{name: tcp, port: 80}"), vs(rule("1"))))
         assert (fact.value.way, fact.value.http) == (Way.SERVICE, False)
 
+    TLS = "tls: [{name: tls, match: [{sniHosts: [a]}], route: [{destination: {host: a}}]}]"
+    TCP = "tcp: [{name: tcp, route: [{destination: {host: a}}]}]"
+
+    @pytest.mark.parametrize(
+        ("port", "taken"),
+        [
+            ("{name: https, port: 443}", "tls"),
+            ("{name: tls-x, port: 443}", "tls"),
+            ("{name: tcp, port: 5432}", "tcp"),
+            ("{name: mysql, port: 3306}", "tcp"),
+            ("{name: http, port: 80}", "1"),
+            ("{name: web, port: 80}", "1"),
+        ],
+    )
+    def test_1_7_what_a_block_can_affect(self, port, taken):
+        text = vs(rule("1")) + f"  {self.TLS}\n  {self.TCP}\n"
+        assert name(ask(mesh_of(service(ports=port), text))) == taken
+
+    @pytest.mark.parametrize(("port", "taken"), [(80, "1"), (8080, "unknown"), (None, "1")])
+    def test_1_7_hosts_outside_of_the_registry_have_routes_on_port_80(self, port, taken):
+        text = vs(rule("1"), spec="hosts: [x.example.com]")
+        assert name(ask(mesh_of(text), host="x.example.com", port=port)) == taken
+
+    @pytest.mark.parametrize(("client", "port"), [("shop", 80), ("ops", 8080)])
+    def test_1_4_a_host_of_several_namespaces_is_first_that_of_the_client(self, client, port):
+        entry = """
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: e, namespace: %s}
+spec: {hosts: [x.example.com], ports: [{number: %d, name: http, protocol: HTTP}]}
+"""
+        mesh = mesh_of(entry % ("ops", 8080), entry % ("shop", 80))
+        assert ask(mesh, host="x.example.com", sender=Sender(client)).value.port == port
+
+    @pytest.mark.parametrize("home", ["shop", "ops"])
+    def test_1_4_a_service_of_kubernetes_goes_before_entries(self, home):
+        entry = f"""
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: e, namespace: {home}}}
+spec: {{hosts: [a.shop.svc.cluster.local], ports: [{{number: 8080, name: http, protocol: HTTP}}]}}
+"""
+        fact = ask(mesh_of(entry, service()), host="a.shop", sender=Sender("web"))
+        assert fact.value.service.kind == "service"
+
+    def test_0_5_the_default_export_of_the_mesh(self):
+        private = Settings(mesh_config={"defaultVirtualServiceExportTo": ["."]})
+        texts = service(), vs(rule("1"), spec="hosts: [a.shop.svc.cluster.local]", namespace="pay")
+        assert name(ask(mesh_of(*texts, settings=private))) == "service"
+        assert name(ask(mesh_of(*texts))) == "1"
+        own = vs(rule("2"), name="own")
+        assert name(ask(mesh_of(service(), vs(rule("1"), name="old"), own, settings=private))) == "unknown"
+
     def test_a_host_that_nobody_knows(self):
         assert (
             ask(mesh_of(service()), host="b.example.com").reason
@@ -323,6 +377,70 @@ class TestGateway:
     def test_catch_all_rules_go_to_the_end(self):
         mesh = self.both(self.one("x", rule("all")), self.one("y", rule("2", "{uri: {prefix: /b}}")))
         assert [name(enter(mesh, path)) for path in ("/b", "/c")] == ["2", "all"]
+
+    OLD, NEW = (f", creationTimestamp: '{year}-01-01T00:00:00Z'" for year in (2024, 2025))
+
+    @pytest.mark.parametrize(
+        ("first", "taken"),
+        [
+            pytest.param([rule("1"), rule("2", "{uri: {prefix: /b}}")], "other", id="a rule after one"),
+            pytest.param(
+                [rule("1", "{uri: {prefix: /}}", "{uri: {prefix: /b}}")], "other", id="match after one"
+            ),
+            pytest.param(
+                [rule("1", "{uri: {prefix: /b}}", "{uri: {prefix: /}}")], "1", id="match before one"
+            ),
+            pytest.param([rule("1", "{method: {exact: GET}}")], "1", id="a method is a condition"),
+            pytest.param([rule("1", "{authority: {exact: a.example.com}}")], "1", id="so is an authority"),
+            pytest.param([rule("1", "{uri: {regex: '/.*'}}")], "1", id="a form that is not recognised"),
+            pytest.param([rule("1", "{uri: {regex: '.*'}}")], "other", id="the form that is"),
+        ],
+    )
+    def test_1_9_what_is_moved_and_what_is_dropped(self, first, taken):
+        mesh = self.both(
+            self.one("x", *first, meta=self.OLD),
+            self.one("y", rule("other", "{uri: {prefix: /b}}"), meta=self.NEW),
+        )
+        assert name(enter(mesh, "/b")) == taken
+
+    def test_1_9_a_delegate_can_be_a_catch_all(self):
+        mesh = self.both(
+            self.one("x", rule("root", more="delegate: {name: d}"), meta=self.OLD),
+            vs(rule("leaf"), name="d", spec=""),
+            self.one("y", rule("other", "{uri: {prefix: /b}}"), meta=self.NEW),
+        )
+        assert [name(enter(mesh, path)) for path in ("/b", "/c")] == ["other", "leaf"]
+
+    @pytest.mark.parametrize(
+        ("port", "taken"),
+        [
+            pytest.param("{protocol: HTTPS}, tls: {mode: SIMPLE}", "http", id="HTTPS"),
+            pytest.param("{protocol: HTTPS}, tls: {credentialName: c}", "tls", id="HTTPS without a mode"),
+            pytest.param("{protocol: HTTPS}, tls: {mode: null}", "unknown", id="a mode to be filled in"),
+            pytest.param("{protocol: TLS}, tls: {mode: PASSTHROUGH}", "tls", id="TLS passed on"),
+            pytest.param("{protocol: TLS}, tls: {mode: SIMPLE}", "tcp", id="TLS ended"),
+            pytest.param("{protocol: TCP}", "tcp", id="TCP"),
+            pytest.param("{protocol: HTTP}", "http", id="HTTP"),
+        ],
+    )
+    def test_5_11_rules_for_the_protocol_of_the_server(self, port, taken):
+        text = self.one("x", rule("http")) + (
+            "  tls: [{name: tls, match: [{sniHosts: [a.example.com]}], route: [{destination: {host: a}}]}]\n"
+            "  tcp: [{name: tcp, route: [{destination: {host: a}}]}]\n"
+        )
+        server = gateway("*", port=port.replace("{", "{number: 443, name: x, ", 1))
+        assert name(enter(mesh_of(server, text))) == taken
+
+    def test_1_8_the_default_export_of_the_mesh(self):
+        private = Settings(mesh_config={"defaultVirtualServiceExportTo": ["."]})
+        pods = """
+apiVersion: v1
+kind: Pod
+metadata: {name: gw, namespace: istio-system, labels: {istio: ingressgateway}}
+spec: {containers: [{name: p}]}
+"""
+        mesh = mesh_of(gateway("*"), pods, self.one("x", rule("1")), settings=private)
+        assert name(enter(mesh)) == "nowhere"
 
     def test_where_age_decides_and_is_not_written(self):
         mesh = self.both(

@@ -45,7 +45,7 @@ def _broken(mesh: Mesh, resource: Resource, delegate: YamlMapping, namespace: st
     elif not any(is_delegate(one) for one in found):
         says, advice = "has hosts of its own and is therefore no delegate", "remove hosts from the delegate"
         related = (("makes it a root", found[0].place_at("spec", "hosts", part="key")),)
-    elif not any(is_delegate(one) and exported_to(one, resource.ns) for one in found):
+    elif not any(_usable(mesh, one, resource.ns) for one in found):
         says, advice = f"is not exported to {resource.ns}", f"add {resource.ns} to its exportTo"
         related = (("exported to others", found[0].place_at("spec", "exportTo")),)
     else:
@@ -79,7 +79,12 @@ def _delegates_of(mesh: Mesh, resource: Resource, rule: YamlMapping) -> list[Res
         return []
     namespace = text_of(rule.dig("delegate", "namespace")) or resource.ns
     found = mesh.scope.find(ISTIO_NETWORKING, "VirtualService", namespace, name)
-    return [one for one in found if is_delegate(one) and exported_to(one, resource.ns)]
+    return [one for one in found if _usable(mesh, one, resource.ns)]
+
+
+def _usable(mesh: Mesh, delegate: Resource, namespace: str) -> bool:
+    """Does a root in the namespace see it as a delegate?"""
+    return is_delegate(delegate) and exported_to(delegate, namespace, mesh.routes.default_exports)
 
 
 def _conflicts(

@@ -146,12 +146,7 @@ def host_mismatch(mesh: Mesh, options: Options) -> Iterator[Draft]:
     unclear = {gateway for gateway in mesh.gateways.all if _unclear(gateway)}
     for resource, entries in _named(mesh).items():
         written = texts(resource.get("spec", "hosts"))
-        if (
-            is_delegate(resource)
-            or resource.patched
-            or not written
-            or any(is_placeholder(item.text) for item in written)
-        ):
+        if is_delegate(resource) or not written or any(is_placeholder(item.text) for item in written):
             continue
         hosts = [mesh.registry.resolve(item.text, resource.ns) for item in written]
         own = [named for named in entries if named.where == "spec"]
@@ -271,8 +266,9 @@ def _offers_names_of_the_cluster(served: dict[_Named, list[str] | None], host: s
 
 def invisible(mesh: Mesh, options: Options) -> Iterator[Draft]:
     for resource, entries in _named(mesh).items():
-        written = texts(resource.get("spec", "exportTo"))
-        if exported_to(resource, "") or any(is_placeholder(item.text) for item in written):
+        default = mesh.routes.default_exports
+        written = [item.text for item in texts(resource.get("spec", "exportTo"))]
+        if exported_to(resource, "", default) or any(map(is_placeholder, written)):
             continue
         hosts = [mesh.registry.resolve(i.text, resource.ns) for i in texts(resource.get("spec", "hosts"))]
         for named in entries:
@@ -282,12 +278,17 @@ def invisible(mesh: Mesh, options: Options) -> Iterator[Draft]:
                 if gateway.api == "istio" and gateway.offers.hosts(resource.ns, hosts)
                 for workload in mesh.gateways.workloads_of(gateway)
             ]
-            if named.where != "spec" or not pods or any(exported_to(resource, w.namespace) for w in pods):
+            if (
+                named.where != "spec"
+                or not pods
+                or any(exported_to(resource, w.namespace, default) for w in pods)
+            ):
                 continue
             homes = sorted({workload.namespace for workload in pods})
+            to = ", ".join(written or [f"{item} by default" for item in sorted(default)])
             yield Draft(
-                resource.place_at("spec", "exportTo"),
-                f"{resource.title} is exported to {', '.join(item.text for item in written)}, and the pods "
+                resource.place_at("spec", "exportTo") if written else resource.place_at("metadata", "name"),
+                f"{resource.title} is exported to {to}, and the pods "
                 f"of the gateway {named.key} are in {', '.join(homes)}: they do not see it",
                 label="hidden from the gateway",
                 help=f"add {homes[0]} to exportTo",

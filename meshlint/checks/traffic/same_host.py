@@ -12,6 +12,7 @@ from typing import Any
 from meshlint.checks.traffic.virtual_service import roots, unconditional
 from meshlint.findings import Draft
 from meshlint.mesh.mesh import Mesh
+from meshlint.mesh.readers import apart
 from meshlint.mesh.routes import MESH, applies, gateway_key
 from meshlint.records import dataclass
 from meshlint.resources import Place, Resource
@@ -86,6 +87,8 @@ def _together(one: Resource, other: Resource) -> str | None:
 
 def _collide(one: _Owner, other: _Owner) -> bool:
     """Is there a client that sees both and that rules of both are for?"""
+    if apart(one.resource, other.resource):
+        return False
     if "*" not in one.exports and "*" not in other.exports and not one.exports & other.exports:
         return False
     return any(_overlap(a, b) for a in one.guards for b in other.guards)
@@ -117,10 +120,8 @@ def _guards(resource: Resource) -> frozenset[Guard]:
 
 def _exports(mesh: Mesh, resource: Resource) -> frozenset[str]:
     written = [item.text for item in texts(resource.get("spec", "exportTo"))]
-    if not written:
-        setting = mesh.config.setting("defaultVirtualServiceExportTo").or_else(None)
-        written = [str(item) for item in setting] if isinstance(setting, list) and setting else ["*"]
-    return frozenset(resource.ns if name == "." else name for name in written)
+    names = written or mesh.routes.default_exports
+    return frozenset(resource.ns if name == "." else name for name in names)
 
 
 def _hosts(mesh: Mesh, resource: Resource) -> dict[str, Place]:
@@ -182,7 +183,7 @@ def _claimed(key: str, full: str, claim: _Claim, other: _Claim, everything: bool
 
 
 def _rivals(one: _Claim, other: _Claim) -> bool:
-    if one.resource.key == other.resource.key:
+    if one.resource.key == other.resource.key or apart(one.resource, other.resource):
         return False
     return "*" in one.exports or "*" in other.exports or bool(one.exports & other.exports)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from meshlint.findings import Draft
 from meshlint.mesh.delegates import is_delegate
-from meshlint.mesh.gateways import Gateway, Server
+from meshlint.mesh.gateways import Gateway
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.registry import HTTP_LIKE, OPAQUE, TLS_LIKE, ServicePort
 from meshlint.mesh.routes import MESH, Route, applies, gateway_key
@@ -23,8 +23,6 @@ from meshlint.source.templates import is_placeholder
 
 Options = Mapping[str, Any]
 
-_TERMINATED = frozenset({"SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL", "ISTIO_MUTUAL"})
-_PASSED_ON = frozenset({"", "PASSTHROUGH", "AUTO_PASSTHROUGH"})
 _ANY_PATH = frozenset({".*", "/.*", "^.*$", "^.*", "^/.*$", ".+", "/?.*"})
 _REQUEST_CONDITIONS = ("scheme", "method", "authority", "headers", "queryParams", "withoutHeaders")
 
@@ -169,23 +167,10 @@ def _matched_ports(route: Route) -> set[int]:
 
 def _server_asks(gateway: Gateway, route: Route, wanted: set[int]) -> bool:
     return any(
-        _kind_of(server) in (route.protocol, "")
+        server.asks in (route.protocol, "")
         for server in gateway.offers.servers(route.resource.ns, route.hosts)
         if not wanted or server.port in wanted
     )
-
-
-def _kind_of(server: Server) -> str:
-    """Which rules does a server of a gateway ask? '' for unknown."""
-    if server.protocol in HTTP_LIKE:
-        return "http"
-    if server.protocol in TLS_LIKE:
-        if server.tls_mode in _PASSED_ON:
-            return "tls"
-        if server.tls_mode in _TERMINATED:
-            return "http" if server.protocol == "HTTPS" else "tcp"
-        return ""
-    return "tcp" if server.protocol in ("TCP", "MONGO", "REDIS", "MYSQL") else ""
 
 
 def _ports_never_ask(mesh: Mesh, host: str, protocol: str, wanted: set[int]) -> bool:

@@ -10,6 +10,7 @@ from meshlint.findings import Draft
 from meshlint.mesh.api_server import Call, calls
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.mtls import Level, Mode, PeerPolicy, Setting
+from meshlint.mesh.readers import read_together
 from meshlint.mesh.registry import Service
 from meshlint.mesh.scope import ISTIO_SECURITY, Evidence
 from meshlint.mesh.workloads import Workload
@@ -131,7 +132,6 @@ def _plain_text_draft(
             *((_OVERRIDES, place) for place in _overridden(mesh, policy, setting)),
             *(("is reached in plain text", workload.resource.place()) for workload in workloads[:3]),
         ),
-        confidence="low" if policy.resource.patched else None,  # an overlay may set another mode
     )
 
 
@@ -235,14 +235,14 @@ def root_selector_ignored(mesh: Mesh, options: Options) -> Iterator[Draft]:
 
 def duplicate_scope(mesh: Mesh, options: Options) -> Iterator[Draft]:
     mtls = mesh.mtls
-    yield from _competing(mtls.mesh_wide, "for the whole mesh")
+    said: set[PeerPolicy] = set()
+    yield from _competing(mtls.mesh_wide, "for the whole mesh", said)
     for namespace, policies in mtls.by_namespace.items():
-        yield from _competing(policies, f"for the namespace {namespace}")
+        yield from _competing(policies, f"for the namespace {namespace}", said)
     same: dict[tuple[str, frozenset[tuple[str, str]]], list[PeerPolicy]] = {}
     for policy in mtls.policies:
         if policy.level is Level.WORKLOAD and not policy.invalid:
             same.setdefault((policy.resource.ns, frozenset(policy.selector.items())), []).append(policy)
-    said: set[PeerPolicy] = set()
     for policies in same.values():
         yield from _competing(policies, "for the same pods", said)
     for workload, policies in mtls.by_workload.items():
@@ -250,10 +250,15 @@ def duplicate_scope(mesh: Mesh, options: Options) -> Iterator[Draft]:
 
 
 def _competing(
-    policies: list[PeerPolicy],
-    scope: str,
-    said: set[PeerPolicy] | None = None,
-    workload: Workload | None = None,
+    policies: list[PeerPolicy], scope: str, said: set[PeerPolicy], workload: Workload | None = None
+) -> Iterator[Draft]:
+    if len(policies) > 1:
+        for group in read_together(policies, lambda policy: policy.resource):
+            yield from _competing_for(group, scope, said, workload)
+
+
+def _competing_for(
+    policies: list[PeerPolicy], scope: str, said: set[PeerPolicy], workload: Workload | None
 ) -> Iterator[Draft]:
     if len({policy.resource.key for policy in policies}) < 2:
         return
@@ -262,10 +267,9 @@ def _competing(
     if dated:
         winner = min(policies, key=lambda policy: (policy.created, policy.resource.name))
     for policy in policies:
-        if policy.resource.key == winner.resource.key or (said is not None and policy in said):
+        if policy.resource.key == winner.resource.key or policy in said:
             continue
-        if said is not None:
-            said.add(policy)
+        said.add(policy)
         yield _duplicate(policy, winner, scope, dated, workload)
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from meshlint.checks.gateway_pods import by_labels
 from meshlint.findings import Draft
 from meshlint.mesh.mesh import Mesh
+from meshlint.mesh.readers import apart
 from meshlint.mesh.scope import Evidence
 from meshlint.mesh.selection import made_elsewhere, nothing_selected
 from meshlint.mesh.telemetry import (
@@ -50,11 +51,11 @@ def duplicate(mesh: Mesh, options: Options) -> Iterator[Draft]:
 
 def _several_wide(mesh: Mesh, namespace: str) -> Iterator[Draft]:
     telemetries = mesh.telemetry.wide(namespace)
-    if len({t.resource.key for t in telemetries}) < 2:
-        return
     scope = "the whole mesh" if namespace == mesh.telemetry.root else f"the namespace {namespace}"
     for telemetry in telemetries:
-        other = next(t for t in telemetries if t.resource.key != telemetry.resource.key)
+        other = next(_others(telemetry, telemetries), None)
+        if other is None:
+            continue
         yield Draft(
             telemetry.resource.place(),
             f"{telemetry.resource.title} and {other.resource.title} are both for {scope}: Istio reads only "
@@ -66,11 +67,18 @@ def _several_wide(mesh: Mesh, namespace: str) -> Iterator[Draft]:
         )
 
 
+def _others(telemetry: Telemetry, telemetries: list[Telemetry]) -> Iterator[Telemetry]:
+    """Those that are no versions of it and that the same control plane reads."""
+    for other in telemetries:
+        if other.resource.key != telemetry.resource.key and not apart(other.resource, telemetry.resource):
+            yield other
+
+
 def _overlapping(workload: Workload, telemetries: list[Telemetry], said: set[int]) -> Iterator[Draft]:
     for telemetry in telemetries:
         if id(telemetry) in said:
             continue
-        others = [t for t in telemetries if t.resource.key != telemetry.resource.key]
+        others = list(_others(telemetry, telemetries))
         shared = [(t, s) for t in others for s in SIGNALS if t.says(s) and telemetry.says(s)]
         if not others:
             continue

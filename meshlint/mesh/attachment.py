@@ -13,6 +13,7 @@ from dataclasses import field
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from meshlint.mesh.readers import REVISION
 from meshlint.mesh.scope import GATEWAY_API, ISTIO_NETWORKING
 from meshlint.mesh.workloads import RUN_TIME_LABELS, Workload
 from meshlint.records import dataclass
@@ -89,6 +90,7 @@ class Attachments:
         self._by_target: dict[tuple[str, str, str], list[Resource]] = defaultdict(list)
         self._workloads: dict[int, list[Workload]] = {}
         self._cache: dict[tuple[object, ...], Attached] = {}
+        self._revisioned = any(REVISION in policy.labels for policy in self.policies)
         for policy in self.policies:
             self._index(policy)
 
@@ -97,7 +99,8 @@ class Attachments:
         key = proxy.identity
         found = self._cache.get(key)
         if found is None:
-            found = self._cache[key] = self._attached(proxy)
+            found = self._attached(proxy)
+            found = self._cache[key] = self._read(found, proxy.workload) if self._revisioned else found
         return found
 
     def of_workload(self, workload: Workload) -> Attached:
@@ -107,7 +110,10 @@ class Attachments:
         """The workloads of the input whose own proxies enforce the policy, without doubt."""
         found = self._workloads.get(id(policy))
         if found is None:
-            found = self._workloads[id(policy)] = self._find_workloads(policy)
+            found = self._find_workloads(policy)
+            if REVISION in policy.labels:
+                found = [w for w in found if self.mesh.readers.reads(policy, w)]
+            self._workloads[id(policy)] = found
         return found
 
     def _index(self, policy: Resource) -> None:
@@ -143,6 +149,13 @@ class Attachments:
         if not proxy.namespace:
             maybe += [p for p in self.policies if p.ns != self.root and selects(p, proxy) is not False]
         return Attached(tuple(found), tuple(maybe))
+
+    def _read(self, attached: Attached, workload: Workload | None) -> Attached:
+        """What the control plane of the proxy reads of it; what it only may read is doubtful."""
+        answers = [(policy, self.mesh.readers.reads(policy, workload)) for policy in attached.policies]
+        doubtful = [policy for policy, answer in answers if answer is None]
+        maybe = [p for p in attached.maybe if self.mesh.readers.reads(p, workload) is not False]
+        return Attached(tuple(policy for policy, answer in answers if answer), (*doubtful, *maybe))
 
     def _candidates(self, namespace: str, proxy: Proxy) -> Iterable[Resource]:
         """Policies of a namespace whose selector could match; all where labels are not all known."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from meshlint.mesh.meshconfig import MeshConfig
     from meshlint.mesh.mtls import MutualTls
     from meshlint.mesh.namespaces import Namespaces
+    from meshlint.mesh.readers import Readers
     from meshlint.mesh.registry import Registry
     from meshlint.mesh.replicas import Replicas
     from meshlint.mesh.retries import Retries
@@ -197,6 +198,12 @@ class Mesh:
         from meshlint.mesh.jwt import Jwt
 
         return Jwt(self)
+
+    @cached_property
+    def readers(self) -> Readers:
+        from meshlint.mesh.readers import Readers
+
+        return Readers(self)
 
     @cached_property
     def registry(self) -> Registry:

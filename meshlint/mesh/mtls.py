@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from enum import Enum
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from meshlint.mesh.facts import Fact, State
+from meshlint.mesh.readers import REVISION
 from meshlint.mesh.scope import ISTIO_SECURITY, Evidence
 from meshlint.mesh.workloads import RUN_TIME_LABELS
 from meshlint.records import dataclass
@@ -65,7 +67,8 @@ class Setting:
 class PeerPolicy:
     """A PeerAuthentication. `invalid` says why the API server or Istio's webhook refuses it, '' if not.
 
-    `unsure` is True where the selector hangs on labels that the input does not hold.
+    `unsure` is True where the selector hangs on labels that the input does not hold. `read` is None where
+    it is for one revision, and the control plane that is asked about may be another.
     """
 
     resource: Resource
@@ -75,6 +78,7 @@ class PeerPolicy:
     ports: Mapping[int, Setting]
     invalid: str
     unsure: bool
+    read: bool | None = True
 
     @property
     def settings(self) -> Iterator[Setting]:
@@ -87,12 +91,14 @@ class PeerPolicy:
 
 
 class MutualTls:
-    def __init__(self, mesh: Mesh) -> None:
+    def __init__(self, mesh: Mesh, policies: list[PeerPolicy] | None = None) -> None:
         self.mesh = mesh
         self.root: str = mesh.config.root
-        self.policies: list[PeerPolicy] = [
-            _read(r, self.root) for r in mesh.scope.of(ISTIO_SECURITY, "PeerAuthentication")
-        ]
+        if policies is None:
+            policies = [_read(r, self.root) for r in mesh.scope.of(ISTIO_SECURITY, "PeerAuthentication")]
+        self.policies = policies
+        self._revisioned = [policy for policy in policies if REVISION in policy.resource.labels]
+        self._views: dict[tuple[bool | None, ...], MutualTls] = {}
         self._namespaces: dict[str, Fact[Mode | None]] = {}
         self._modes: dict[tuple[Workload, int | None], Fact[Mode]] = {}
         self._configured: dict[tuple[Workload, int | None, bool], Fact[Mode]] = {}
@@ -109,8 +115,20 @@ class MutualTls:
         key = (workload, port, ambient)
         known = self._configured.get(key)
         if known is None:
-            known = self._configured[key] = self._compose_all(workload, port, ambient)
+            view = self._view(workload) if self._revisioned else self
+            known = self._configured[key] = view._compose_all(workload, port, ambient)
         return known
+
+    def _view(self, workload: Workload) -> MutualTls:
+        """The policies as the control plane of the pods reads them."""
+        answers = tuple(self.mesh.readers.reads(p.resource, workload) for p in self._revisioned)
+        view = self._views.get(answers)
+        if view is None:
+            read = dict(zip(self._revisioned, answers, strict=True))
+            kept = [(policy, read.get(policy, True)) for policy in self.policies]
+            policies = [replace(policy, read=answer) for policy, answer in kept if answer is not False]
+            view = self._views[answers] = MutualTls(self.mesh, policies)
+        return view
 
     def namespace_mode(self, namespace: str) -> Fact[Mode]:
         """The mode of a namespace where no policy selects workloads."""
@@ -264,6 +282,8 @@ class MutualTls:
     def _sidecar(self, workload: Workload, policy: PeerPolicy | None, port: int | None) -> Fact[Mode]:
         layers: list[Fact[Mode | None]] = []
         if policy is not None:
+            if policy.read is None:
+                return _fact_of(policy)
             if policy.unsure:
                 return Fact.missing("the selector uses labels that are not in the input", policy.own.place)
             entry = policy.ports.get(port) if port is not None else None
@@ -277,7 +297,7 @@ class MutualTls:
         parent = self._ambient_parent(workload.namespace)
         if policy is None:
             return parent
-        if policy.unsure or any(setting.unknown for setting in policy.settings):
+        if policy.read is None or policy.unsure or any(setting.unknown for setting in policy.settings):
             return Fact.missing("the policy has values that are not in the input", policy.own.place)
         if policy.own.mode is None:
             return self._ambient_inherited(policy, port, parent, workload.namespace)
@@ -365,9 +385,15 @@ def _fact(setting: Setting | None) -> Fact[Mode | None]:
     return Fact.of(setting.mode, setting.place, reason=setting.place.resource.title)
 
 
+def _fact_of(policy: PeerPolicy) -> Fact[Any]:
+    if policy.read is None:
+        return Fact.missing("whether this revision reads the policy is not in the input", policy.own.place)
+    return _fact(policy.own)
+
+
 def _winner(policies: list[PeerPolicy]) -> Fact[Mode | None]:
     """The mode of the policy that wins in one scope: the oldest, or all of them where they agree."""
-    facts = [_fact(policy.own) for policy in _contenders(policies)]
+    facts = [_fact_of(policy) for policy in _contenders(policies)]
     if not facts:
         return Fact.of(None)
     places = tuple(fact.because[0] for fact in facts)
@@ -422,6 +448,7 @@ def _read(resource: Resource, root: str) -> PeerPolicy:
         ports=ports,
         invalid="; ".join(problems),
         unsure=any(key in RUN_TIME_LABELS or is_placeholder(value) for key, value in selector.items()),
+        read=None if REVISION in resource.labels else True,
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from meshlint.mesh.readers import read_together
 from meshlint.records import dataclass
 from meshlint.source.nodes import Node, text_of
 
@@ -83,7 +84,15 @@ def rivals(bounds: Iterable[Bound]) -> Iterator[tuple[Bound, Bound]]:
 
     Versions of one object are no rivals; servers of one and the same object are.
     """
-    listed = list({id(bound): bound for bound in bounds}.values())
+    said: set[int] = set()
+    for group in read_together({id(bound): bound for bound in bounds}.values(), lambda bound: bound.resource):
+        for bound, other in _pairs(group):
+            if id(bound) not in said:
+                said.add(id(bound))
+                yield bound, other
+
+
+def _pairs(listed: list[Bound]) -> Iterator[tuple[Bound, Bound]]:
     firsts: dict[tuple[str, str, str, str], Bound] = {}
     own: dict[int, Bound] = {}
     for bound in listed:

@@ -71,9 +71,11 @@ class Sidecars:
         plane = self.mesh.data_planes.of(workload)
         if plane.known and plane.value is not DataPlane.SIDECAR:
             return Fact.of(None, *plane.because, reason="only sidecars read it")
-        return self.of_pod(workload.namespace, workload.labels)
+        return self.of_pod(workload.namespace, workload.labels, workload)
 
-    def of_pod(self, namespace: str, labels: dict[str, str]) -> Fact[Sidecar | None]:
+    def of_pod(
+        self, namespace: str, labels: dict[str, str], workload: Workload | None = None
+    ) -> Fact[Sidecar | None]:
         """The same for a pod with a sidecar that is known by its labels."""
         own = self.by_namespace.get(namespace, [])
         root = self.by_namespace.get(self.mesh.config.root, [])
@@ -82,7 +84,12 @@ class Sidecars:
             [s for s in own if not s.selector],
             [s for s in root if not s.selector],
         )
-        for found in candidates:
+        for written in candidates:
+            read = [(s, self.mesh.readers.reads(s.resource, workload)) for s in written]
+            found = [sidecar for sidecar, answer in read if answer is not False]
+            if any(answer is None for _, answer in read):
+                places = (sidecar.resource.place() for sidecar in found)
+                return Fact.missing("whether this revision reads the Sidecar is not in the input", *places)
             if found:
                 return _oldest(found)
         return Fact.of(None, certain=False)

@@ -143,7 +143,10 @@ class Telemetries:
     def layers(self, workload: Workload) -> list[list[Telemetry]]:
         """What applies to the pods: a list of candidates per layer, the strongest layer last."""
         own = self.of_workloads.get(workload, [])
-        return [*self._base(workload.namespace), *([t] for t in own)]
+        layers = [*self._base(workload.namespace), *([t] for t in own)]
+        reads = self.mesh.readers.reads
+        read = ([t for t in layer if reads(t.resource, workload) is not False] for layer in layers)
+        return [layer for layer in read if layer]
 
     def below(self, telemetry: Telemetry) -> list[list[Telemetry]]:
         """The layers that an object is laid over."""

@@ -14,6 +14,7 @@ from meshlint.mesh.destination_rules import DestinationRule, policies
 from meshlint.mesh.existence import HostState, Presence
 from meshlint.mesh.hosts import HostIndex, covers, is_wild
 from meshlint.mesh.mesh import Mesh
+from meshlint.mesh.readers import apart
 from meshlint.mesh.registry import Service
 from meshlint.mesh.scope import ISTIO_NETWORKING, Evidence
 from meshlint.mesh.workloads import RUN_TIME_LABELS
@@ -410,7 +411,7 @@ def duplicate_host(mesh: Mesh, options: Options) -> Iterator[Draft]:
 def _competing(rules: list[DestinationRule]) -> Iterator[Draft]:
     for rule in rules:
         for other in rules[:_ENOUGH]:
-            if rule.resource.name == other.resource.name:
+            if rule.resource.name == other.resource.name or apart(rule.resource, other.resource):
                 continue
             conflict = _conflict(rule, other)
             if conflict is None or not _may_lose(rule, other, conflict):

@@ -14,6 +14,7 @@ from meshlint.findings import Draft
 from meshlint.mesh.client_tls import TlsBlock
 from meshlint.mesh.destination_rules import DestinationRule, block_of, port_entry
 from meshlint.mesh.mesh import Mesh
+from meshlint.mesh.readers import apart
 from meshlint.mesh.registry import HTTP_LIKE, TLS_LIKE, Service, ServicePort
 from meshlint.mesh.routes import destination_port
 from meshlint.mesh.scope import ISTIO_NETWORKING, Evidence
@@ -206,6 +207,8 @@ def _rival(
 
 def _share_clients(one: Service, other: Service) -> bool:
     """May a namespace see both?"""
+    if apart(one.resource, other.resource):
+        return False
     first, second = _seen_in(one), _seen_in(other)
     return first is None or second is None or bool(first & second)
 

@@ -12,6 +12,7 @@ from meshlint.findings import Draft
 from meshlint.mesh.existence import HostState, Presence
 from meshlint.mesh.hosts import is_wild, overlap
 from meshlint.mesh.mesh import Mesh
+from meshlint.mesh.readers import read_together
 from meshlint.mesh.scope import Evidence
 from meshlint.mesh.sidecars import EgressHost, Sidecar
 from meshlint.mesh.workloads import POD_TEMPLATES, Workload
@@ -132,15 +133,18 @@ def _templated(sidecar: Sidecar) -> bool:
 
 
 def _pairs(sidecars: list[Sidecar]) -> Iterator[tuple[Sidecar, Sidecar]]:
-    """Each with the first that is another object, not a version of itself."""
-    firsts: dict[tuple[str, ...], Sidecar] = {}
-    for sidecar in sidecars:
-        firsts.setdefault(sidecar.resource.key, sidecar)
-    heads = list(firsts.items())[:2]
-    for sidecar in sidecars:
-        other = next((head for key, head in heads if key != sidecar.resource.key), None)
-        if other is not None:
-            yield sidecar, other
+    """Each with the first that is another object, not a version of itself, for the same revision."""
+    said: set[int] = set()
+    for group in read_together(sidecars, lambda sidecar: sidecar.resource):
+        firsts: dict[tuple[str, ...], Sidecar] = {}
+        for sidecar in group:
+            firsts.setdefault(sidecar.resource.key, sidecar)
+        heads = list(firsts.items())[:2]
+        for sidecar in group:
+            other = next((head for key, head in heads if key != sidecar.resource.key), None)
+            if other is not None and id(sidecar) not in said:
+                said.add(id(sidecar))
+                yield sidecar, other
 
 
 def _overlapping(mesh: Mesh, namespace: str, sidecars: list[Sidecar]) -> Iterator[Draft]:

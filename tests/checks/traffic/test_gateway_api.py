@@ -211,7 +211,6 @@ spec:
     assert bool(attached.policies) is applied
 
 
-@pytest.mark.xfail(reason="the model does not read istio.io/rev of policies")
 def test_g9_policy_of_another_revision() -> None:
     policy = """
 apiVersion: security.istio.io/v1

@@ -1,0 +1,51 @@
+"""Objects for different revisions of the control plane do not compete (spec security 6.4)."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.checks.findings import findings
+
+OBJECT = """
+apiVersion: %s.istio.io/v1
+kind: %s
+metadata: {name: %s, namespace: shop, labels: {%s}}
+spec: %s
+"""
+KINDS = {
+    "mtls-duplicate-scope": ("security", "PeerAuthentication", "{mtls: {mode: %s}}", "STRICT", "DISABLE"),
+    "sidecar-duplicate": ("networking", "Sidecar", "{egress: [{hosts: ['%s/*']}]}", "a", "b"),
+    "telemetry-duplicate": ("telemetry", "Telemetry", "{metrics: [{reportingInterval: %s}]}", "1s", "2s"),
+    "dr-duplicate-host": (
+        "networking", "DestinationRule", "{host: a, trafficPolicy: {tls: {mode: %s}}}", "DISABLE", "SIMPLE",
+    ),
+    "vs-duplicate-host-mesh": (
+        "networking", "VirtualService", "{hosts: [a], http: [{redirect: {uri: %s}}]}", "/a", "/b",
+    ),
+    "se-port-conflict": (
+        "networking", "ServiceEntry", "{hosts: [a.b], ports: [{number: 8, protocol: %s}]}", "HTTP", "TLS",
+    ),
+    "gw-duplicate-host-port": (
+        "networking", "Gateway",
+        "{selector: {app: gw}, servers: [{hosts: [a.b], port: {number: 8, name: %s, protocol: HTTP}}]}",
+        "a", "b",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "case"), KINDS.items(), ids=KINDS)
+@pytest.mark.parametrize(
+    ("first", "second", "found"),
+    [("", "", True), ("a", "b", False), ("a", "a", True), ("a", "", True)],
+    ids=["no revisions", "two revisions", "one revision", "one for every revision"],
+)
+def test_competing(
+    rule: str, case: tuple[str, str, str, str, str], first: str, second: str, found: bool
+) -> None:
+    group, kind, text, *values = case
+    labels = [f"istio.io/rev: {revision}" if revision else "" for revision in (first, second)]
+    objects = [
+        OBJECT % (group, kind, name, label, text % value)
+        for name, label, value in zip("ab", labels, values, strict=True)
+    ]
+    assert bool(findings(*objects, rules=(rule,))) is found

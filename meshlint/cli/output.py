@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -33,10 +33,12 @@ class Output:
         return self.file == STDOUT and self.format in FOR_PEOPLE
 
 
-def outputs(written: Sequence[str], format_: str | None) -> tuple[Output, ...]:
+def outputs(
+    written: Sequence[str], format_: str | None, formats: Collection[str] = tuple(FORMATS)
+) -> tuple[Output, ...]:
     """The reports that are asked for; text on standard output when none is."""
     wanted = [*written, *([format_] if format_ else [])]
-    found = tuple(_output(text) for text in wanted) or (Output("text", STDOUT),)
+    found = tuple(_output(text, formats) for text in wanted) or (Output("text", STDOUT),)
     for target in {output.file for output in found}:
         if sum(output.file == target for output in found) > 1:
             where = "standard output" if target == STDOUT else target
@@ -48,11 +50,16 @@ def write(
     output: Output, report: Report, sources: Sources, *, color: bool, extra: Sequence[str] = ()
 ) -> None:
     """Render one report and write it; `extra` are lines for people after it."""
-    root = _root_prefix() if output.format in FROM_REPOSITORY else ""
+    root = root_prefix() if output.format in FROM_REPOSITORY else ""
     render = renderer(output.format)
     text = render(report, sources, color=color and output.file == STDOUT, root=root)
+    put(output, text + "".join(f"{line}\n" for line in extra if output.file == STDOUT))
+
+
+def put(output: Output, text: str) -> None:
+    """Write a rendered report to where it goes."""
     if output.file == STDOUT:
-        sys.stdout.write(text + "".join(f"{line}\n" for line in extra))
+        sys.stdout.write(text)
         return
     try:
         _write_whole(Path(output.file), text)
@@ -60,7 +67,7 @@ def write(
         raise Refusal(f"{output.file}: cannot be written: {error.strerror}") from None
 
 
-def _root_prefix() -> str:
+def root_prefix() -> str:
     """The path of the current folder inside its Git repository, '' at its root or outside of any."""
     here = Path.cwd()
     for folder in (here, *here.parents):
@@ -83,11 +90,11 @@ def statistics_lines(report: Report) -> list[str]:
     return ["", *statistics(report).splitlines()] if report.active else []
 
 
-def _output(text: str) -> Output:
+def _output(text: str, formats: Collection[str]) -> Output:
     name, equals, file = text.partition("=")
-    if name not in FORMATS:
-        near = closest(name, FORMATS)
-        hint = f"; did you mean {near!r}?" if near else f", expected one of {', '.join(FORMATS)}"
+    if name not in formats:
+        near = closest(name, formats)
+        hint = f"; did you mean {near!r}?" if near else f", expected one of {', '.join(formats)}"
         raise click.BadParameter(f"there is no format {name!r}{hint}", param_hint="--output")
     if equals and not file:
         raise click.BadParameter(f"{text!r} names no file after '='", param_hint="--output")

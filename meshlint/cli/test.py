@@ -12,19 +12,25 @@ import click
 
 from meshlint.cli.main import SETTINGS
 from meshlint.cli.options import color_option, configured, rules_for, wants_color
+from meshlint.cli.output import FOR_PEOPLE, STDOUT, Output, outputs, put, root_prefix
 from meshlint.cli.refusal import Refusal
 from meshlint.examples import cases, failures, shape_failures
-from meshlint.meshtest.files import Suite, SuiteError, is_suite, load_suite
+from meshlint.meshtest.files import SUFFIXES, Complaint, Suite, SuiteError, is_suite, load_suite
 from meshlint.policy.rules import Rule, RuleError, load_rule, load_rules
-from meshlint.report.paint import Paint, paint
+from meshlint.report.paint import paint
+from meshlint.source.discover import Found, discover
 
 if TYPE_CHECKING:
+    from meshlint.cli.test_reports import Run
     from meshlint.mesh.mesh import Mesh
-    from meshlint.meshtest.verdict import Check, Result
+    from meshlint.meshtest.verdict import Result
 
-_SUFFIXES: Final = ("*.yaml", "*.yml")
+_FORMATS: Final = ("text", "json", "junit", "github")
 #: keys that rule files have, and manifests have not
-_RULE: Final = re.compile(r"^(?:check|summary|examples):", re.MULTILINE)
+_RULE: Final = (
+    re.compile(r"^check:", re.MULTILINE),
+    re.compile(r"^(?:name|family|summary|examples):", re.MULTILINE),
+)
 
 
 @click.command("test", context_settings=SETTINGS)
@@ -32,62 +38,72 @@ _RULE: Final = re.compile(r"^(?:check|summary|examples):", re.MULTILINE)
 @click.option("--config", "config_file", metavar="FILE", help="Read this instead of .meshlint.yaml.")
 @click.option("--no-config", is_flag=True, help="Read no configuration file.")
 @click.option("--verbose", "-v", is_flag=True, help="Show the route tests that pass, too.")
+@click.option(
+    "--output", multiple=True, metavar="FORMAT[=FILE]",
+    help="Report on route tests: text, json, junit or github; may be repeated.",
+)  # fmt: skip
+@click.option("--format", "format_", metavar="FORMAT", help="Format of the report on standard output.")
 @color_option
-def command(paths: tuple[str, ...], verbose: bool, **options: Any) -> int:
+def command(
+    paths: tuple[str, ...], verbose: bool, output: tuple[str, ...], format_: str | None, **options: Any
+) -> int:
     """Run route tests and the examples of rule files; without a path, those of the built-in rules.
 
     A route test (*.meshtest.yaml) states a request and what the mesh must do with it. Folders are searched
-    for both. The exit code is 1 if something fails and 2 if a file cannot be run.
+    for both. The exit code is 1 if something fails and 2 if a test cannot be run; all others run.
     """
-    rule_files, suite_files = _sorted_by_content(paths)
+    wanted = outputs(output, format_, _FORMATS)
+    rule_files, suite_files = _sorted_by_content(paths, options)
     try:
-        suites = _suites(suite_files)
         rules = [load_rule(path) for path in rule_files]
-    except (RuleError, SuiteError) as error:
+    except RuleError as error:
         raise Refusal(str(error)) from None
     failed = False
     if rules or not paths:
-        failed = _test_rules(rules or list(load_rules().values()), options)
-    if suites:
-        failed = _test_routes(suites, options, verbose) or failed
-    return 1 if failed else 0
+        failed = _test_rules(rules or list(load_rules().values()), options, wanted)
+    if not suite_files and not output and not format_:
+        return 1 if failed else 0
+    run = _test_routes(suite_files, options)
+    _report(run, wanted, verbose, options["color"])
+    return 2 if run.errors else 1 if failed or run.failed else 0
 
 
-def _sorted_by_content(paths: Sequence[str]) -> tuple[list[Path], list[Path]]:
+def _sorted_by_content(paths: Sequence[str], options: Mapping[str, Any]) -> tuple[list[Path], list[Path]]:
     """Rule files and route tests; what a folder holds besides is left alone."""
-    rules, suites = [], []
+    rules: list[Path] = []
+    suites: list[Path] = []
     for name in paths:
-        path = Path(name)
-        found = list(_inside(path)) if path.is_dir() else [path]
-        kinds = [(file, _kind(file, path.is_dir())) for file in found]
-        rules += [file for file, kind in kinds if kind == "rule"]
-        suites += [file for file, kind in kinds if kind == "suite"]
-        if path.is_dir() and not any(kind for _, kind in kinds):
+        config = configured((name,), options)
+        found = discover([name], exclude=config.exclude, root=config.root)
+        if found.errors:
+            raise Refusal("\n".join(f"{file}: {message}" for file, message in found.errors))
+        kinds = {Path(file.path): _kind(file) for file in found.files}
+        rules += [file for file, kind in kinds.items() if kind == "rule"]
+        suites += [file for file, kind in kinds.items() if kind == "suite"]
+        if not any(kinds.values()):
             raise Refusal(f"no rule file and no route test is in {name}")
     return rules, suites
 
 
-def _inside(folder: Path) -> Iterator[Path]:
-    for path in sorted(path for suffix in _SUFFIXES for path in folder.rglob(suffix)):
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts):
-            yield path
-
-
-def _kind(path: Path, searched: bool) -> str:
+def _kind(found: Found) -> str:
     """`rule`, `suite`, or '' for what was only met in a folder; what is named is a rule if not a suite."""
+    if found.path.endswith(SUFFIXES):
+        return "suite"
     try:
-        text = path.read_text("utf-8", "replace")
+        text = Path(found.path).read_text("utf-8", "replace")
     except OSError:
         text = ""
-    if is_suite(path, text):
-        return "suite"
-    return "rule" if not searched or _RULE.search(text) else ""
+    if found.named:
+        return "suite" if is_suite(found.path, text) else "rule"
+    return "rule" if all(key.search(text) for key in _RULE) else ""
 
 
 # -- rules -------------------------------------------------------------------------------------------------
 
 
-def _test_rules(rules: list[Rule], options: Mapping[str, Any]) -> bool:
+def _test_rules(rules: list[Rule], options: Mapping[str, Any], wanted: Sequence[Output]) -> bool:
+    """Say what fails; beside a report for machines on standard output, on standard error."""
+    aside = any(output.file == STDOUT and output.format not in FOR_PEOPLE for output in wanted)
     known = rules_for(configured((), options))
     total = failed = 0
     for rule in rules:
@@ -95,9 +111,9 @@ def _test_rules(rules: list[Rule], options: Mapping[str, Any]) -> bool:
         total += sum(1 for _ in cases(rule))
         failed += bool(lines)
         for line in lines:
-            click.echo(line)
+            click.echo(line, err=aside)
     verdict = f"{failed} of {len(rules)} rules fail" if failed else f"{len(rules)} rules pass"
-    click.echo(f"{verdict}, {total} examples")
+    click.echo(f"{verdict}, {total} examples", err=aside)
     return bool(failed)
 
 
@@ -113,70 +129,54 @@ def _lines(rule: Rule, rules: dict[str, Rule]) -> Iterator[str]:
 # -- routes ------------------------------------------------------------------------------------------------
 
 
-def _suites(paths: Sequence[Path]) -> list[Suite]:
-    """All files of route tests, or everything that is wrong with all of them."""
-    suites, wrong = [], []
-    for path in paths:
-        try:
-            suites.append(load_suite(path))
-        except SuiteError as error:
-            wrong.append(str(error))
-    if wrong:
-        raise SuiteError("\n".join(wrong))
-    return suites
-
-
-def _test_routes(suites: list[Suite], options: Mapping[str, Any], verbose: bool) -> bool:
+def _test_routes(paths: Sequence[Path], options: Mapping[str, Any]) -> Run:
+    """Run what can be run; a file or a test that cannot be keeps no other from it."""
+    from meshlint.cli.test_reports import Run
     from meshlint.meshtest.verdict import run_suite
 
-    look = paint(wants_color(options["color"], sys.stdout))
     meshes: dict[tuple[str, ...], Mesh] = {}
     results: list[Result] = []
-    for suite in suites:
-        if suite.manifests not in meshes:
-            meshes[suite.manifests] = _mesh_of(suite, options)
+    errors: list[Complaint] = []
+    for path in paths:
         try:
-            results += run_suite(meshes[suite.manifests], suite)
+            suite = load_suite(path)
+            if suite.manifests not in meshes:
+                meshes[suite.manifests] = _mesh_of(suite, options)
+            found, wrong = run_suite(meshes[suite.manifests], suite)
         except SuiteError as error:
-            raise Refusal(str(error)) from None
-    for result in results:
-        if verbose or not result.passed:
-            click.echo("".join(f"{line}\n" for line in _spelled(result, look)))
-    failed = sum(not result.passed for result in results)
-    verdict = f"{failed} of {len(results)} route tests fail" if failed else f"{len(results)} route tests pass"
-    click.echo(f"{verdict}, {len(suites)} file{'s' * (len(suites) > 1)}")
-    return bool(failed)
+            errors += error.complaints
+        else:
+            results += found
+            errors += wrong
+    return Run(tuple(results), tuple(errors), len(paths))
+
+
+def _report(run: Run, wanted: Sequence[Output], verbose: bool, color: str) -> None:
+    from meshlint.cli.test_reports import machine_text, text
+
+    for output in wanted:
+        if output.format != "text":
+            put(output, machine_text(output.format, run, root_prefix() if output.format == "github" else ""))
+        elif run.results or output.file != STDOUT:
+            look = paint(output.file == STDOUT and wants_color(color, sys.stdout))
+            put(output, text(run, look, verbose=verbose))
+    sys.stdout.flush()
+    for error in run.errors:
+        click.echo(f"meshlint: error: {error}", err=True)
 
 
 def _mesh_of(suite: Suite, options: Mapping[str, Any]) -> Mesh:
+    """The model of the manifests of a file. Raises SuiteError where there are none or one is unreadable."""
     from meshlint.lint import mesh_of
     from meshlint.source.load import load
 
     config = configured(suite.manifests, options)
     loaded = load(suite.manifests, exclude=config.exclude, root=config.root)
     if loaded.errors:
-        raise Refusal("\n".join(f"{file + ': ' if file else ''}{message}" for file, message in loaded.errors))
+        texts = [f"{file + ': ' if file else ''}{message}" for file, message in loaded.errors]
+        raise SuiteError(suite.complaint(suite.stated, f"manifests: {text}") for text in texts)
     mesh = mesh_of(loaded, config)
     if not mesh.scope.resources:
-        raise Refusal(f"{suite.file.path}: no manifest found in {', '.join(suite.manifests)}")
+        message = f"no manifest found in {', '.join(suite.manifests)}"
+        raise SuiteError([suite.complaint(suite.stated, message)])
     return mesh
-
-
-def _spelled(result: Result, look: Paint) -> Iterator[str]:
-    """The request, the rule that takes it, and what is expected beside what happens."""
-    word = look.bold("pass") if result.passed else look.severity("error", "FAIL")
-    yield f"{word} {result.case.name}"
-    yield f"  {look.blue('-->')} {result.suite.file.path}:{result.case.line}"
-    yield f"  request  {result.request}"
-    yield f"  rule     {result.rule}" + (f"  ({result.at})" if result.at else "")
-    for check in result.checks:
-        yield from _check(check, result.suite.file.path, look)
-
-
-def _check(check: Check, file: str, look: Paint) -> Iterator[str]:
-    at = f"  ({', '.join(check.at)})" if check.at else ""
-    if check.passed:
-        yield f"    {check.key}: {check.actual}{at}"
-        return
-    yield look.severity("error", f"  - {check.key}: {check.expected}") + f"  ({file}:{check.line})"
-    yield look.bold(f"  + {check.key}: {check.actual}") + at

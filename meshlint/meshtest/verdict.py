@@ -34,7 +34,7 @@ from meshlint.mesh.retries import Retry
 from meshlint.mesh.sidecars import Sidecar
 from meshlint.mesh.timeouts import Timeout
 from meshlint.mesh.workloads import Workload
-from meshlint.meshtest.files import NONE, UNKNOWN, Case, Suite, SuiteError
+from meshlint.meshtest.files import NONE, UNKNOWN, Case, Complaint, Suite
 from meshlint.policy.names import closest
 from meshlint.records import dataclass
 from meshlint.resources import Place
@@ -51,26 +51,37 @@ _ACCESS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a manifest."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
-    """One key of `expect`: `line` is where the test says so, `at` are the lines that decide, as file:line."""
+    """One key of `expect`: `line` is where the test says so, `at` are the lines that decide."""
 
     key: str
     expected: str
     line: int
     actual: str
-    at: tuple[str, ...]
+    at: tuple[Line, ...]
     passed: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`rule` is what takes the request, in words; `at` its line, '' where it is unknown."""
+    """`rule` is what takes the request, in words; `at` its line, None where it is unknown."""
 
     suite: Suite
     case: Case
     request: str
     rule: str
-    at: str
+    at: Line | None
     checks: tuple[Check, ...]
 
     @property
@@ -83,16 +94,20 @@ class _Actual:
     """What happens, in words, and whether it is what is expected."""
 
     text: str
-    at: tuple[str, ...]
+    at: tuple[Line, ...]
     passed: bool
 
 
-def run_suite(mesh: Mesh, suite: Suite) -> list[Result]:
-    """Run the tests of a file. Raises SuiteError where a test names a workload that does not exist."""
-    wrong = [problem for case in suite.cases if (problem := _unknown_source(mesh, suite, case))]
-    if wrong:
-        raise SuiteError("\n".join(wrong))
-    return [_run(mesh, suite, case) for case in suite.cases]
+def run_suite(mesh: Mesh, suite: Suite) -> tuple[list[Result], list[Complaint]]:
+    """Results of a file, and why tests of it cannot be run: they name a workload that does not exist."""
+    results, wrong = [], []
+    for case in suite.cases:
+        problem = _unknown_source(mesh, suite, case)
+        if problem is not None:
+            wrong.append(problem)
+        else:
+            results.append(_run(mesh, suite, case))
+    return results, wrong
 
 
 def _run(mesh: Mesh, suite: Suite, case: Case) -> Result:
@@ -106,14 +121,14 @@ def _run(mesh: Mesh, suite: Suite, case: Case) -> Result:
 # -- the request ---------------------------------------------------------------------------------------
 
 
-def _unknown_source(mesh: Mesh, suite: Suite, case: Case) -> str:
+def _unknown_source(mesh: Mesh, suite: Suite, case: Case) -> Complaint | None:
     source = case.request.get("source")
     if not isinstance(source, str) or _workloads(mesh, source):
-        return ""
-    line, column = suite.file.position((case.node.get("source") or case.node).start)
+        return None
     near = closest(source, {f"{w.namespace}/{w.name}" for w in mesh.workloads.all})
     hint = f"; did you mean {near!r}?" if near else ""
-    return f"{suite.file.path}:{line}:{column}: source: no workload {source!r} is in the manifests{hint}"
+    message = f"source: no workload {source!r} is in the manifests{hint}"
+    return suite.complaint(case.node.get("source") or case.node, message)
 
 
 def _workloads(mesh: Mesh, name: str) -> list[Workload]:
@@ -207,9 +222,9 @@ def _spelled_request(case: Case) -> str:
     return f"{url}{headers}, from {source}"
 
 
-def _taken_by(served: Fact[Served]) -> tuple[str, str]:
+def _taken_by(served: Fact[Served]) -> tuple[str, Line | None]:
     if not served.known:
-        return f"unknown: {served.reason}", ""
+        return f"unknown: {served.reason}", None
     found = served.value
     if found.route is not None:
         name = _name(found)
@@ -246,7 +261,10 @@ class _View:
             yield Check(key, _spelled(wanted), suite.line(node), actual.text, actual.at, actual.passed)
 
     def _rule(self, wanted: str) -> _Actual:
-        return self._plainly(wanted, lambda served: _name(served) or "a rule without a name", wanted.__eq__)
+        def spelled(served: Served) -> str:
+            return _name(served) or ("a rule without a name" if served.way is Way.RULE else NONE)
+
+        return self._plainly(wanted, spelled, wanted.__eq__)
 
     def _not_found(self, wanted: bool) -> _Actual:
         return self._plainly(
@@ -470,13 +488,13 @@ def _spelled_fault(found: Fault) -> str:
     return ", ".join(parts) or NONE
 
 
-def _lines(places: Iterable[Place]) -> tuple[str, ...]:
+def _lines(places: Iterable[Place]) -> tuple[Line, ...]:
     return tuple(dict.fromkeys(map(_at, places)))[:3]
 
 
-def _at(place: Place) -> str:
+def _at(place: Place) -> Line:
     location = locate(place)
-    return f"{location.file}:{location.start_line}"
+    return Line(location.file, location.start_line)
 
 
 def _snake(key: str) -> str:

@@ -1,8 +1,8 @@
 """Does a file have the shape that one of our JSON Schemas describes, and where does it not?
 
-An interpreter for the part of JSON Schema that `schemas/rule.schema.json` and
-`schemas/config.schema.json` use; it works on nodes, so that every complaint has a line. A test holds
-it against the `jsonschema` package, whose import alone takes longer than a whole run.
+An interpreter for the part of JSON Schema that the schemas of rule files, the configuration and route tests
+use; it works on nodes, so that every complaint has a line. `x-says` has words for what is expected. A test
+holds it against the `jsonschema` package, whose import alone takes longer than a whole run.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class _Shape:
             yield from self._any_of(node, branches, path)
         kinds = _listed(schema.get("type"))
         if kinds and not any(_is(node, kind) for kind in kinds):
-            yield Mismatch(node, path, f"found {_found(node)}, expected {_type_words(kinds)}")
+            yield Mismatch(node, path, f"found {_found(node)}, expected {self._words(schema)}")
             return
         if isinstance(node, Scalar):
             yield from _scalar(node, schema, path)
@@ -105,6 +105,8 @@ class _Shape:
 
     def _words(self, schema: Schema) -> str:
         schema = self._resolved(schema)
+        if "x-says" in schema:
+            return str(schema["x-says"])
         if schema.get("required"):
             return "a mapping with " + " and ".join(map(repr, schema["required"]))
         items = self._resolved(schema.get("items", {})).get("type")
@@ -151,12 +153,16 @@ def _scalar(node: Scalar, schema: Schema, path: str) -> Iterator[Mismatch]:
             at_least = schema["minLength"]
             yield Mismatch(node, path, f"found {_found(node)}, expected at least {at_least} characters")
         elif "pattern" in schema and not re.search(schema["pattern"], value):
-            yield Mismatch(node, path, f"found {_found(node)}, expected text like {schema['pattern']}")
+            yield Mismatch(node, path, f"found {_found(node)}, expected {_alike(schema)}")
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         low, high = schema.get("minimum", value), schema.get("maximum", value)
         if not low <= value <= high:
             bound = f"at least {low}" if value < low else f"at most {high}"
             yield Mismatch(node, path, f"found {_found(node)}, expected {bound}")
+
+
+def _alike(schema: Schema) -> str:
+    return str(schema.get("x-says", f"text like {schema.get('pattern')}"))
 
 
 def _choices(allowed: list[Any]) -> str:

@@ -21,8 +21,8 @@ _LEVELS: Final = {"error": "error", "warning": "warning", "info": "notice"}
 def render(report: Report, sources: Sources, *, color: bool = False, root: str = "") -> str:
     commands: dict[str, list[str]] = {"error": [], "warning": [], "notice": []}
     for error in report.errors:
-        at = {"file": _path(error.file, root)} if error.file else {}
-        commands["error"].append(_command("error", {**at, "title": "meshlint"}, error.message))
+        at = {"file": path_from(error.file, root)} if error.file else {}
+        commands["error"].append(command("error", {**at, "title": "meshlint"}, error.message))
     for finding in sorted(report.active, key=lambda f: (CONFIDENCES.index(f.confidence), f.sort_key)):
         level = _LEVELS[finding.severity]
         commands[level].append(_annotation(level, finding, root))
@@ -36,7 +36,7 @@ def render(report: Report, sources: Sources, *, color: bool = False, root: str =
 
 def _annotation(level: str, finding: Finding, root: str) -> str:
     at = finding.location
-    properties = {"file": _path(at.file, root), "line": str(at.start_line)}
+    properties = {"file": path_from(at.file, root), "line": str(at.start_line)}
     if at.end_line == at.start_line:  # columns are for spans of one line only
         properties |= {"col": str(at.start_column), "endLine": str(at.end_line)}
         properties["endColumn"] = str(max(at.end_column, at.start_column))
@@ -44,17 +44,16 @@ def _annotation(level: str, finding: Finding, root: str) -> str:
         properties["endLine"] = str(at.end_line)
     properties["title"] = f"meshlint: {finding.rule}"
     help_ = f"\n{finding.help}" if finding.help else ""
-    return _command(level, properties, f"{finding.message}{help_}")
+    return command(level, properties, f"{finding.message}{help_}")
 
 
 def _rest(number: int) -> str:
     what = "1 more finding is" if number == 1 else f"{number} more findings are"
-    return _command(
-        "notice", {"title": "meshlint"}, f"{what} not annotated; the whole report has all of them"
-    )
+    return command("notice", {"title": "meshlint"}, f"{what} not annotated; the whole report has all of them")
 
 
-def _command(level: str, properties: Mapping[str, str], message: str) -> str:
+def command(level: str, properties: Mapping[str, str], message: str) -> str:
+    """One workflow command; line ends of the message are kept."""
     written = ",".join(f"{name}={_property(value)}" for name, value in properties.items())
     return f"::{level} {written}::{_data(message)}"
 
@@ -67,5 +66,6 @@ def _property(text: str) -> str:
     return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def _path(file: str, root: str) -> str:
+def path_from(file: str, root: str) -> str:
+    """A path relative to the repository."""
     return posixpath.normpath(posixpath.join(root, file))

@@ -208,7 +208,7 @@ class TestTest:
         done = call("test", "no.yaml")
         assert (done.code, done.err) == (
             2,
-            "meshlint: error: no.yaml: cannot be read: No such file or directory\n",
+            "meshlint: error: no.yaml: no such file or folder\n",
         )
 
 

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import json
 from textwrap import dedent
+from xml.etree import ElementTree
 
 import jsonschema
 import pytest
@@ -141,7 +143,7 @@ PASSING = [
 @pytest.mark.parametrize(("expect", "request_"), PASSING)
 def test_what_passes(run, expect, request_):
     done = run(suite(case(expect, request_)))
-    assert (done.code, done.out, done.err) == (0, "1 route tests pass, 1 file\n", "")
+    assert (done.code, done.out, done.err) == (0, "1 route test passes, 1 file\n", "")
 
 
 FAILING = [
@@ -172,7 +174,7 @@ FAILING = [
 def test_what_fails(run, expect, request_):
     done = run(suite(case(expect, request_)))
     assert (done.code, done.err) == (1, "")
-    assert done.out.endswith("\n1 of 1 route tests fail, 1 file\n")
+    assert done.out.endswith("\n1 of 1 route test fails, 1 file\n")
 
 
 def test_the_whole_output_of_failures(run):
@@ -226,7 +228,7 @@ def test_verbose(run):
           rule     VirtualService shop/web, rule api  (mesh.yaml:63)
             rule: api  (mesh.yaml:63)
 
-        1 route tests pass, 1 file
+        1 route test passes, 1 file
         """
     )
 
@@ -256,7 +258,7 @@ BROKEN = [
     ),
     (
         suite(case("timeout: 10")),
-        "web.meshtest.yaml:4:23: tests[0].expect.timeout: found 10, expected a string",
+        "web.meshtest.yaml:4:23: tests[0].expect.timeout: found 10, expected a length of time such as 10s, or none",
     ),
     (
         suite(case("timeout: ten")),
@@ -295,10 +297,13 @@ def test_manifests_elsewhere(call, folder):
     (folder / "tests" / "web.meshtest.yaml").write_text(
         suite(case("rule: api"), head="manifests: [../deploy]\n")
     )
-    assert call("test", "tests").out == "1 route tests pass, 1 file\n"
+    assert call("test", "tests").out == "1 route test passes, 1 file\n"
     (folder / "tests" / "web.meshtest.yaml").write_text(suite(case("rule: api"), head="manifests: [../no]\n"))
     done = call("test", "tests")
-    assert (done.code, done.err) == (2, "meshlint: error: no: no such file or folder\n")
+    assert (done.code, done.err) == (
+        2, "meshlint: error: tests/web.meshtest.yaml:1:12: manifests: no: no such file or folder\n"
+    )  # fmt: skip
+
     (folder / "tests" / "web.meshtest.yaml").write_text(suite(case("rule: api")))
     done = call("test", "tests")
     assert (done.code, done.err) == (
@@ -354,3 +359,154 @@ def test_the_schema_agrees_about_the_example():
 @pytest.mark.parametrize(("expect", "request_"), [*PASSING, *FAILING])
 def test_the_schema_agrees_about_the_tests(expect, request_):
     jsonschema.validate(yaml.safe_load(suite(case(expect, request_))), schema())
+
+
+# -- what cannot be run keeps nothing else from it ----------------------------------------------------------
+
+
+def test_one_broken_file_among_others(call, folder):
+    write(folder, mesh=MESH)
+    (folder / "a.meshtest.yaml").write_text("tests: [\n")
+    (folder / "b.meshtest.yaml").write_text(suite(case("rule: api")))
+    done = call("test", ".")
+    assert (done.code, done.out) == (2, "1 route test passes, 2 files\n")
+    assert done.err.startswith("meshlint: error: a.meshtest.yaml:2:1: ")
+
+
+def test_one_test_without_its_workload(run):
+    done = run(suite(case("rule: api").replace("shop/client", "shop/clent"), case("rule: api")))
+    assert (done.code, done.out) == (2, "1 route test passes, 1 file\n")
+    assert "did you mean 'shop/client'?" in done.err
+
+
+SHAPES = [
+    ("rule: api, rule: old", "path: /", "4:25: found the key 'rule' twice"),
+    ("rule: api", "path: x", "3:53: tests[0].request.path: found the string 'x', expected a path that begins with /"),
+    ("retries: two", "path: /", "4:23: tests[0].expect.retries: found the string 'two', expected a whole number or none or a mapping with 'attempts'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("expect", "request_", "message"), SHAPES)
+def test_what_was_expected_is_said(run, expect, request_, message):
+    done = run(suite(case(expect, request_)))
+    assert (done.code, done.out) == (2, "")
+    assert done.err == f"meshlint: error: web.meshtest.yaml:{message}\n"
+
+
+def test_a_source_without_namespace(run):
+    done = run(suite(case("rule: api")).replace("shop/client", "client"))
+    assert done.err == (
+        "meshlint: error: web.meshtest.yaml:3:34: tests[0].request.source: found the string 'client', "
+        "expected namespace/name of a workload or a mapping with 'namespace'\n"
+    )
+
+
+def test_files_of_other_tools_are_left_alone(call, folder):
+    """Tests of Helm plugins have the key `tests` too, and issue forms have `summary`."""
+    write(folder, mesh=MESH, chart__unit_test="suite: a\ntests:\n  - it: works\n", form="summary: a\n")
+    done = call("test", ".")
+    assert (done.code, done.err) == (2, "meshlint: error: no rule file and no route test is in .\n")
+
+
+def test_what_is_excluded_and_links_that_lead_back(call, folder):
+    write(folder, mesh=MESH, old__mesh=MESH)
+    (folder / "old" / "old.meshtest.yaml").write_text("tests: [\n")
+    (folder / "deep").mkdir()
+    (folder / "deep" / "web.meshtest.yaml").write_text(
+        suite(case("rule: api"), head="manifests: [../mesh.yaml]\n")
+    )
+    (folder / "deep" / "again").symlink_to(folder, target_is_directory=True)
+    (folder / ".meshlint.yaml").write_text("exclude: [old/]\n")
+    done = call("test", ".")
+    assert (done.code, done.out, done.err) == (0, "1 route test passes, 1 file\n", "")
+
+
+def test_a_template(run):
+    done = run(suite(case("rule: api"), head="{{- if .Values.tests }}\n"))
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("meshlint: error: web.meshtest.yaml: found a template (")
+
+
+def test_where_no_rule_is_none(run):
+    done = run(suite(case("rule: api", "path: /elsewhere"), case("rule: none", "path: /elsewhere")))
+    assert "  + rule: none  (mesh.yaml:32)\n" in done.out
+    assert "1 of 2 route tests fails" in done.out
+
+
+# -- for machines -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mixed(run):
+    """One test passes, one fails, one cannot be run."""
+
+    def call(*options: str):
+        return run(
+            suite(
+                case("rule: api"),
+                case("timeout: 3s", name="'slow & <odd>'"),
+                case("rule: api").replace("shop/client", "shop/clent"),
+            ),
+            *options,
+        )
+
+    return call
+
+
+ERROR = "source: no workload 'shop/clent' is in the manifests; did you mean 'shop/client'?"
+
+
+def test_json(mixed):
+    done = mixed("--output", "json")
+    document = json.loads(done.out)
+    assert (done.code, document["schema_version"]) == (2, 1)
+    assert document["summary"] == {"files": 1, "tests": 2, "failed": 1, "errors": 1}
+    assert document["errors"] == [{"file": "web.meshtest.yaml", "line": 9, "column": 34, "message": ERROR}]
+    assert [test["passed"] for test in document["tests"]] == [True, False]
+    assert document["tests"][1] == {
+        "name": "slow & <odd>", "file": "web.meshtest.yaml", "line": 5, "passed": False,
+        "request": "GET web/api/status, from shop/client",
+        "rule": {"text": "VirtualService shop/web, rule api", "at": {"file": "mesh.yaml", "line": 63}},
+        "checks": [
+            {
+                "key": "timeout", "line": 7, "passed": False, "expected": "3s", "actual": "none",
+                "because": [{"file": "mesh.yaml", "line": 61}],
+            }
+        ],
+    }  # fmt: skip
+
+
+def test_junit(mixed):
+    done = mixed("--format", "junit")
+    root = ElementTree.fromstring(done.out)
+    assert root.attrib == {"tests": "3", "failures": "1", "errors": "1"}
+    (found,) = root
+    assert found.attrib == {"name": "web.meshtest.yaml", "tests": "3", "failures": "1", "errors": "1"}
+    assert [[child.tag for child in one] for one in found] == [[], ["failure"], ["error"]]
+    assert found[1].attrib == {
+        "name": "slow & <odd>", "classname": "web.meshtest.yaml", "file": "web.meshtest.yaml", "line": "5"
+    }  # fmt: skip
+    assert found[1][0].attrib == {"message": "timeout: expected 3s, found none"}
+    assert found[1][0].text.startswith("FAIL slow & <odd>\n")
+    assert found[2][0].attrib == {"message": f"web.meshtest.yaml:9:34: {ERROR}"}
+
+
+def test_github(mixed):
+    lines = mixed("--output", "github").out.splitlines()
+    assert lines[0] == f"::error file=web.meshtest.yaml,line=9,title=meshlint::{ERROR}"
+    assert lines[1].startswith(
+        "::error file=web.meshtest.yaml,line=7,title=meshlint%3A slow & <odd>::FAIL slow & <odd>%0A"
+    )
+
+
+def test_several_reports_at_once(mixed, folder):
+    done = mixed("--output", "text", "--output", "junit=report.xml")
+    assert done.out.endswith("1 of 2 route tests fails, 1 file\n")
+    assert ElementTree.parse(folder / "report.xml").getroot().get("failures") == "1"
+
+
+def test_a_format_that_does_not_exist(mixed):
+    done = mixed("--output", "sarif")
+    assert (done.code, done.out) == (2, "")
+    assert "there is no format 'sarif'" in done.err
+    assert "text, json, junit, github" in done.err

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.hosts import HostIndex, covers, is_wild, resolve
+from meshlint.mesh.merging import deciding, subset_of
 from meshlint.mesh.scope import ISTIO_NETWORKING
 from meshlint.records import dataclass
 from meshlint.resources import Place, Resource
@@ -130,6 +131,23 @@ class DestinationRules:
             chosen = [r for r in found if r.selector and r.selector.items() <= labels.items()]
         return chosen or [r for r in found if not r.selector]
 
+    def behind(self, rule: DestinationRule, client: str, host: str, owner: str) -> list[DestinationRule]:
+        """What clients of a namespace would use for a host if the rule, and its like, were not there."""
+        root = self.mesh.config.root
+        own = self._private if client == root else self._local
+        pools = [own.get(client), *(self._exported.get(name) for name in dict.fromkeys((owner, root)))]
+        like = (rule.namespace, rule.host)
+        for pool in pools:
+            found = [
+                other
+                for other in (pool.covering(host) if pool is not None else ())
+                if (other.namespace, other.host) != like and not other.selector
+                if self.exported_to(other, client)
+            ]
+            if found:
+                return [other for other in found if other.host == found[0].host]
+        return []
+
     def used_by_somebody(self, rule: DestinationRule, host: str, service_namespace: str) -> bool:
         """Is there a client namespace, in the input or elsewhere, that takes this rule for the host?"""
         key = (rule, host, service_namespace)
@@ -162,18 +180,18 @@ class DestinationRules:
     def merged_block(
         self, name: str, rules: Iterable[DestinationRule], port: int, subset: str | None = None
     ) -> Fact[Node | None]:
+        listed = oldest_first(rules)
         candidates = [
-            (rule, block_of(rule, name, port, subset))
-            for rule in oldest_first(rules)
-            if rule.traffic_policy is not None or (subset is not None and _subset(rule, subset) is not None)
+            (rule, block)
+            for top, definition in deciding(listed, subset, _ordered(listed))
+            for rule, block in _merged(top, definition, name, port, subset)
         ]
         if not candidates:
             return Fact.of(None, reason="no DestinationRule sets it")
-        places = tuple(_place(rule, node) for rule, node in candidates)
-        if not _ordered([rule for rule, _ in candidates]):
-            written = [node.plain() if node is not None else None for _, node in candidates]
-            if any(value != written[0] for value in written):
-                return Fact.disputed("DestinationRules of the same host disagree", *places)
+        places = tuple(dict.fromkeys(_place(rule, node) for rule, node in candidates))
+        written = [node.plain() if node is not None else None for _, node in candidates]
+        if any(value != written[0] for value in written):
+            return Fact.disputed("DestinationRules of the same host disagree", *places)
         return Fact.of(candidates[0][1], *places[:1], reason=candidates[0][0].resource.title)
 
     def _candidates(self, client: str, host: str, owner: str) -> list[DestinationRule]:
@@ -235,16 +253,24 @@ class DestinationRules:
 
 def block_of(rule: DestinationRule, name: str, port: int, subset: str | None = None) -> Node | None:
     """A block of one rule for a service port and subset (spec traffic 4.1)."""
-    block = _block(rule.traffic_policy, name, port)
-    policy = _subset(rule, subset) if subset is not None else None
-    if policy is not None:
-        written = policy.get(name)
-        if written is not None:
-            block = written
+    return next((block for _, block in _merged(rule, rule, name, port, subset)), None)
+
+
+def _merged(
+    top: DestinationRule | None, definition: DestinationRule | None, name: str, port: int, subset: str | None
+) -> Iterator[tuple[DestinationRule, Node | None]]:
+    """The block of the trafficPolicy of one rule and the subset of another, with the rule that says it."""
+    policy = _policy_of_subset(definition, subset)
+    if definition is not None and policy is not None:
         entry = port_entry(policy, port)
-        if entry is not None and name in PORT_BLOCKS:
-            block = entry.get(name)
-    return block
+        own = entry.get(name) if entry is not None and name in PORT_BLOCKS else policy.get(name)
+        if own is not None or (entry is not None and name in PORT_BLOCKS):
+            yield definition, own
+            return
+    if top is not None:
+        yield top, _block(top.traffic_policy, name, port)
+    elif policy is not None and definition is not None:
+        yield definition, None
 
 
 def port_entry(policy: Mapping | None, port: int) -> Mapping | None:
@@ -293,12 +319,10 @@ def _block(policy: Mapping | None, name: str, port: int) -> Node | None:
     return policy.get(name)
 
 
-def _subset(rule: DestinationRule, name: str | None) -> Mapping | None:
-    for subset in rule.subsets:
-        if text_of(subset.get("name")) == name:
-            policy = subset.get("trafficPolicy")
-            return policy if isinstance(policy, Mapping) else None
-    return None
+def _policy_of_subset(rule: DestinationRule | None, name: str | None) -> Mapping | None:
+    subset = subset_of(rule, name) if rule is not None and name is not None else None
+    policy = subset.get("trafficPolicy") if subset is not None else None
+    return policy if isinstance(policy, Mapping) else None
 
 
 def _place(rule: DestinationRule, node: Node | None) -> Place:

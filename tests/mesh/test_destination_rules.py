@@ -10,6 +10,7 @@ from meshlint.mesh.destination_rules import ELSEWHERE, port_entry
 from meshlint.mesh.facts import State
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.scope import Settings
+from meshlint.source.nodes import int_of
 from tests.support import mesh_of
 
 SERVICE = """
@@ -223,6 +224,58 @@ def test_rules_of_one_host_that_disagree_are_a_conflict() -> None:
     node = dated.destination_rules.block("tls", "web", dated.registry.services[0], 80).value
     assert node is not None
     assert node.plain() == {"mode": "ISTIO_MUTUAL"}
+
+
+OUTLIER_X, OUTLIER_Y = f"{{outlierDetection: {X}}}", f"{{outlierDetection: {Y}}}"
+
+
+def dated(text: str, year: int) -> str:
+    return text.replace("namespace: shop", f'namespace: shop, creationTimestamp: "{year}"', 1)
+
+
+def named(name: str, policy: str = "", more: str = "") -> str:
+    text = rule("shop", "a", policy or "{}", name=name, more=more)
+    return text if policy else text.replace("  trafficPolicy: {}\n", "")
+
+
+V1 = subset(OUTLIER_Y)
+PUBLIC, WEB, BOTH = ("  exportTo: ['*']", "  exportTo: [web]", "  exportTo: [web, ops]")
+MERGED = {
+    "one policy, one subset": ([named("a", OUTLIER_X), named("b", more=V1)], "v1", 7, 7),
+    "the subset comes first": ([named("b", more=V1), named("a", OUTLIER_X)], "v1", 7, 7),
+    "a subset that says nothing": (
+        [named("a", OUTLIER_X), named("b", more="  subsets: [{name: v1}]")], "v1", 3, 3,
+    ),
+    "two policies": ([named("a", OUTLIER_X), named("b", OUTLIER_Y)], None, 3, "conflict"),
+    "the policy of the first counts as a whole": (
+        [named("a", f"{{connectionPool: {P}}}"), named("b", OUTLIER_Y)], None, None, "conflict",
+    ),
+    "a subset defined twice": (
+        [named("a", OUTLIER_X, subset(OUTLIER_X)), named("b", more=V1)], "v1", 3, "conflict",
+    ),
+    "lists that differ as written: the newest": (
+        [named("a", OUTLIER_X), named("b", OUTLIER_Y, PUBLIC)], None, 7, "conflict",
+    ),
+    "a wider list: merged, and on its own": (
+        [named("a", OUTLIER_X, WEB), named("b", OUTLIER_Y, BOTH)], None, 7, "conflict",
+    ),
+    "lists that differ, the same policy": (
+        [named("a", OUTLIER_X), named("b", OUTLIER_X, PUBLIC)], None, 3, 3,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("texts", "wanted", "aged", "ageless"), MERGED.values(), ids=MERGED)
+def test_1_12_merging(texts: list[str], wanted: str | None, aged: int | None, ageless: int | str) -> None:
+    def threshold(*written: str) -> int | str | None:
+        mesh = mesh_of(SERVICE, *written)
+        found = mesh.destination_rules.block("outlierDetection", "web", mesh.registry.services[0], 80, wanted)
+        if found.conflict:
+            return "conflict"
+        return int_of(found.value.dig("consecutive5xxErrors")) if found.value is not None else None
+
+    assert threshold(*(dated(text, 2020 + year) for year, text in enumerate(texts))) == aged
+    assert threshold(*texts) == ageless
 
 
 def test_index_by_host() -> None:

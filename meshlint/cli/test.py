@@ -18,6 +18,7 @@ from meshlint.examples import cases, failures, shape_failures
 from meshlint.meshtest.files import SUFFIXES, Complaint, Suite, SuiteError, is_suite, load_suite
 from meshlint.policy.rules import Rule, RuleError, load_rule, load_rules
 from meshlint.report.paint import paint
+from meshlint.report.printable import one_line
 from meshlint.source.discover import Found, discover
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ def _sorted_by_content(paths: Sequence[str], options: Mapping[str, Any]) -> tupl
     rules: list[Path] = []
     suites: list[Path] = []
     for name in paths:
+        if name == "-":
+            raise Refusal("tests are not read from standard input; name their files or folders")
         config = configured((name,), options)
         found = discover([name], exclude=config.exclude, root=config.root)
         if found.errors:
@@ -162,7 +165,7 @@ def _report(run: Run, wanted: Sequence[Output], verbose: bool, color: str) -> No
             put(output, text(run, look, verbose=verbose))
     sys.stdout.flush()
     for error in run.errors:
-        click.echo(f"meshlint: error: {error}", err=True)
+        click.echo(f"meshlint: error: {one_line(str(error))}", err=True)
 
 
 def _mesh_of(suite: Suite, options: Mapping[str, Any]) -> Mesh:

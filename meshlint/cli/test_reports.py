@@ -15,6 +15,7 @@ from meshlint.meshtest.verdict import Check, Line, Result
 from meshlint.records import dataclass
 from meshlint.report.github import PER_LEVEL, command, path_from
 from meshlint.report.paint import Paint, paint
+from meshlint.report.printable import one_line
 
 #: what XML 1.0 cannot hold
 _NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -60,10 +61,10 @@ def _verdict(run: Run) -> str:
 def _spelled(result: Result, look: Paint) -> Iterator[str]:
     """The request, the rule that takes it, and what is expected beside what happens."""
     word = look.bold("pass") if result.passed else look.severity("error", "FAIL")
-    yield f"{word} {result.case.name}"
+    yield f"{word} {one_line(result.case.name)}"
     yield f"  {look.blue('-->')} {result.suite.file.path}:{result.case.line}"
-    yield f"  request  {result.request}"
-    yield f"  rule     {result.rule}" + (f"  ({result.at})" if result.at else "")
+    yield f"  request  {one_line(result.request)}"
+    yield f"  rule     {one_line(result.rule)}" + (f"  ({result.at})" if result.at else "")
     for check in result.checks:
         yield from _check(check, result.suite.file.path, look)
 
@@ -71,10 +72,10 @@ def _spelled(result: Result, look: Paint) -> Iterator[str]:
 def _check(check: Check, file: str, look: Paint) -> Iterator[str]:
     at = f"  ({', '.join(map(str, check.at))})" if check.at else ""
     if check.passed:
-        yield f"    {check.key}: {check.actual}{at}"
+        yield f"    {check.key}: {one_line(check.actual)}{at}"
         return
-    yield look.severity("error", f"  - {check.key}: {check.expected}") + f"  ({file}:{check.line})"
-    yield look.bold(f"  + {check.key}: {check.actual}") + at
+    yield look.severity("error", f"  - {check.key}: {one_line(check.expected)}") + f"  ({file}:{check.line})"
+    yield look.bold(f"  + {check.key}: {one_line(check.actual)}") + at
 
 
 # -- JSON ------------------------------------------------------------------------------------------------

@@ -112,7 +112,7 @@ def run_suite(mesh: Mesh, suite: Suite) -> tuple[list[Result], list[Complaint]]:
 
 def _run(mesh: Mesh, suite: Suite, case: Case) -> Result:
     caller, workload = _caller(mesh, case)
-    served = _served(mesh, case, caller, workload)
+    served = _hinted(mesh, case, caller, _served(mesh, case, caller, workload))
     view = _View(mesh, case, caller, served)
     rule, at = _taken_by(served)
     return Result(suite, case, _spelled_request(case), rule, at, tuple(view.checks(suite)))
@@ -206,6 +206,30 @@ def _through_waypoint(mesh: Mesh, request: HttpRequest, host: str, caller: Calle
     if waypoint.value is None or waypoint.value.broken:
         return mesh.matching.directly(request, host, caller.namespace)
     return mesh.matching.in_mesh(request, services[0].host, Sender(waypoint.value.namespace))
+
+
+def _hinted(mesh: Mesh, case: Case, caller: Caller, served: Fact[Served]) -> Fact[Served]:
+    """A gateway or host that nothing has may be a slip: the nearest one that there is."""
+    if served.known:
+        return served
+    gateway, host = case.request.get("gateway"), _sent(case)[1]
+    if gateway is not None:
+        known = {f"{g.namespace}/{g.name}" for g in mesh.gateways.all}
+        near = closest(gateway, known) if gateway not in known else None
+    elif mesh.matching.callees(host, caller.namespace):
+        near = None
+    else:
+        near = closest(host, _hosts(mesh, caller.namespace))
+    hint = f"; did you mean {near!r}?" if near else ""
+    return Fact.missing(served.reason + hint, *served.because)
+
+
+def _hosts(mesh: Mesh, namespace: str) -> set[str]:
+    """Hosts of services as a client of a namespace may write them."""
+    found = {service.host for service in mesh.registry.services}
+    named = [s for s in mesh.registry.services if s.kind in ("service", "headless")]
+    found |= {f"{service.name}.{service.namespace}" for service in named}
+    return found | {service.name for service in named if service.namespace == namespace}
 
 
 def _spelled_request(case: Case) -> str:

@@ -510,3 +510,39 @@ def test_a_format_that_does_not_exist(mixed):
     assert (done.code, done.out) == (2, "")
     assert "there is no format 'sarif'" in done.err
     assert "text, json, junit, github" in done.err
+
+
+# -- slips, and what may go to a terminal -------------------------------------------------------------------
+
+
+def test_a_host_that_nothing_has(run):
+    done = run(suite(case("rule: api").replace("host: web", "host: wbe")))
+    assert (
+        "rule     unknown: the host wbe.shop.svc.cluster.local is not in the input; did you mean 'web'?\n"
+        in done.out
+    )
+
+
+def test_a_gateway_that_nothing_has(call, folder):
+    gateway = (
+        "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: public, namespace: shop}\n"
+        "spec: {selector: {a: b}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]}\n"
+    )
+    write(folder, gateway=gateway)
+    text = "  - name: a\n    request: {host: a.test, gateway: shop/pubic}\n    expect: {notFound: true}\n"
+    (folder / "web.meshtest.yaml").write_text(suite(text))
+    done = call("test", ".")
+    assert "unknown: the gateway shop/pubic is not in the input; did you mean 'shop/public'?\n" in done.out
+
+
+def test_nothing_moves_the_cursor(run):
+    done = run(suite(case(r'rule: "\e[31mred"', r'path: "/\e[2J"', r'"a\e[1m"')))
+    assert done.code == 1
+    assert "\x1b" not in done.out + done.err
+
+
+def test_standard_input(call):
+    done = call("test", "-", stdin="tests: []")
+    assert (done.code, done.err) == (
+        2, "meshlint: error: tests are not read from standard input; name their files or folders\n"
+    )  # fmt: skip

@@ -20,7 +20,7 @@ from meshlint.mesh.scope import GATEWAY_API, Evidence
 from meshlint.mesh.selection import nothing_selected
 from meshlint.mesh.workloads import Workload
 from meshlint.resources import Place, Resource
-from meshlint.source.nodes import Scalar
+from meshlint.source.nodes import Scalar, string_map
 from meshlint.source.templates import is_placeholder
 
 Options = Mapping[str, Any]
@@ -348,13 +348,18 @@ def _at_ztunnel(mesh: Mesh, policy: Policy, workload: Workload | None) -> Iterat
 
 
 def _codes(mesh: Mesh, policy: Policy, workload: Workload | None) -> tuple[str, ...]:
-    """Kiali looks at the namespace of the policy and at labels that enrol for a waypoint."""
+    """Kiali looks at the namespace of the policy and at labels that enrol for a waypoint.
+
+    It says KIA1317 at each workload, where here it is said once, at the policy.
+    """
     namespace = policy.resource.ns
     if not _about_http(policy) or (workload is not None and workload.namespace != namespace):
         return ()
     own = workload.labels.get(USE_WAYPOINT) if workload is not None else None
     enrolled = own or mesh.namespaces.label(namespace, USE_WAYPOINT).or_else(None)
-    return ("KIA0110",) if enrolled and enrolled != "none" else ("KIA0109", "KIA0110")
+    if enrolled and enrolled != "none":
+        return ("KIA0110",)
+    return ("KIA0109", "KIA0110") if workload is None else ("KIA0109", "KIA0110", "KIA1317")
 
 
 def _targets_without_waypoint(mesh: Mesh, policy: Policy) -> Iterator[Draft]:
@@ -366,10 +371,31 @@ def _targets_without_waypoint(mesh: Mesh, policy: Policy) -> Iterator[Draft]:
         if not facts or not all(f.known and (f.value is None or f.value.broken) for f in facts):
             continue
         broken = facts[0].value.broken if facts[0].value is not None else ""
-        yield _unbound(policy, reference, services[0], broken, certain=all(f.certain for f in facts))
+        codes = () if broken else _codes_of_target(mesh, policy, services[0])
+        yield _unbound(policy, reference, services[0], broken, codes, certain=all(f.certain for f in facts))
 
 
-def _unbound(policy: Policy, reference: Reference, service: Resource, broken: str, *, certain: bool) -> Draft:
+def _codes_of_target(mesh: Mesh, policy: Policy, service: Resource) -> tuple[str, ...]:
+    """Kiali looks at ambient namespaces alone, and also says it at the pods of the Service."""
+    if not _about_http(policy) or not mesh.namespaces.label(policy.namespace, MODE).is_("ambient"):
+        return ()
+    selector = string_map(service.get("spec", "selector"))
+    pods = mesh.workloads.matching(selector, service.ns) if selector else []
+    inherited = mesh.namespaces.label(service.ns, USE_WAYPOINT).or_else(None)
+    bare = [w for w in pods if w.labels.get(USE_WAYPOINT, inherited) in (None, "none")]
+    captured = any(mesh.data_planes.of(workload).is_(DataPlane.AMBIENT) for workload in bare)
+    return ("KIA0109", "KIA1317") if captured else ("KIA0109",)
+
+
+def _unbound(
+    policy: Policy,
+    reference: Reference,
+    service: Resource,
+    broken: str,
+    codes: tuple[str, ...],
+    *,
+    certain: bool,
+) -> Draft:
     reason = f"whose waypoint does not serve it ({broken})" if broken else "which has no waypoint"
     return Draft(
         policy.resource.place_at("name", inside=reference.node),
@@ -379,7 +405,7 @@ def _unbound(policy: Policy, reference: Reference, service: Resource, broken: st
         help="set the label istio.io/use-waypoint on the Service or its namespace; for workloads with "
         "sidecars use a selector",
         related=(("this Service", service.place()),),
-        equivalents=("KIA0109",) if _about_http(policy) else (),
+        equivalents=codes,
         confidence=None if certain else "medium",
     )
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from meshlint.mesh.facts import Fact, all_of, any_of
 from meshlint.mesh.injection import STATUS
 from meshlint.mesh.namespaces import label_value
-from meshlint.mesh.scope import GATEWAY_API, Evidence
+from meshlint.mesh.scope import GATEWAY_API
 from meshlint.mesh.webhooks import plain_selector, pod_label, selects, undecided
 from meshlint.mesh.workloads import Workload
 from meshlint.records import dataclass
 from meshlint.resources import Resource
-from meshlint.source.nodes import Mapping, Scalar, text_of
+from meshlint.source.nodes import Mapping, Node, Scalar, text_of
 
 if TYPE_CHECKING:
     from meshlint.mesh.mesh import Mesh
@@ -29,6 +29,7 @@ MANAGED = "gateway.istio.io/managed"
 EXCLUDED_NAMESPACES = frozenset({"kube-system"})
 
 _WAYPOINT_CLASSES = frozenset({"istio-waypoint", "agentgateway-waypoint"})
+_INGRESS_CLASSES = frozenset({"istio", "istio-remote"})
 _WAYPOINT_CONTROLLERS = frozenset({"istio.io/mesh-controller"})
 _MESH_GATEWAYS = frozenset({"istio.io-mesh-controller", "istio.io-eastwest-controller"})
 
@@ -81,9 +82,8 @@ class Ambient:
             if resource.labels.get(MANAGED) in _MESH_GATEWAYS:
                 fact = Fact.of(None, resource.place_at("metadata", "labels", MANAGED, part="pair"))
             else:
-                fact = self._waypoint(
-                    resource, resource.mapping("metadata", "labels"), ("metadata",), "service"
-                )
+                labels = resource.get("metadata", "labels")
+                fact = self._waypoint(resource, labels, ("metadata",), "service")
             self._waypoints[id(resource)] = fact
         return fact
 
@@ -94,10 +94,15 @@ class Ambient:
             metadata = workload.pod_metadata
             labels = metadata.get("labels") if metadata is not None else None
             path = (*workload.path, "metadata")
-            written = labels if isinstance(labels, Mapping) else None
-            fact = self._waypoint(workload.resource, written, path, "workload")
+            fact = self._waypoint(workload.resource, labels, path, "workload")
             self._waypoints[id(workload)] = fact
         return fact
+
+    def waypoint_of_namespace(self, namespace: str) -> Fact[Waypoint | None]:
+        """The waypoint that a namespace names for what is in it, whatever traffic it serves."""
+        labels = self.mesh.namespaces
+        name, home = labels.label(namespace, USE_WAYPOINT), labels.label(namespace, USE_WAYPOINT_NAMESPACE)
+        return self._named(name, home, namespace, "", own=False)
 
     def ingress_uses_waypoint(self, service: Resource) -> Fact[bool]:
         """Do ingress gateways send requests for the service through its waypoint?"""
@@ -172,8 +177,11 @@ class Ambient:
     # -- waypoints --------------------------------------------------------------------------------
 
     def _waypoint(
-        self, resource: Resource, labels: Mapping | None, metadata: tuple[str, ...], kind: str
+        self, resource: Resource, written: Node | None, metadata: tuple[str, ...], kind: str
     ) -> Fact[Waypoint | None]:
+        if isinstance(written, Scalar) and written.value is not None:
+            return Fact.missing("the labels are a template", resource.place(written))
+        labels = written if isinstance(written, Mapping) else None
         own = labels is not None and labels.get(USE_WAYPOINT) is not None
 
         def label(key: str) -> Fact[str | None]:
@@ -184,36 +192,45 @@ class Ambient:
                 return Fact.of(None)
             return label_value(node, resource.place_at(*metadata, "labels", key, part="pair"))
 
-        name, namespace = label(USE_WAYPOINT), label(USE_WAYPOINT_NAMESPACE)
-        for fact in (name, namespace):
+        return self._named(label(USE_WAYPOINT), label(USE_WAYPOINT_NAMESPACE), resource.ns, kind, own=own)
+
+    def _named(
+        self, name: Fact[str | None], home: Fact[str | None], namespace: str, kind: str, *, own: bool
+    ) -> Fact[Waypoint | None]:
+        for fact in (name, home):
             if not fact.known:
                 unknown = undecided(fact)
                 return Fact(unknown.state, None, unknown.because, False, unknown.reason)
         if name.value is None or name.value == "none":
             return Fact.of(None, *name.because, certain=name.certain, reason=name.reason)
-        home = namespace.value or resource.ns
-        bound = self._bind(home, name.value, resource.ns, kind, own)
+        bound = self._bind(home.value or namespace, name.value, namespace, kind, own)
         places = (*name.because, *bound.because)
         if not bound.known:
             return Fact(bound.state, None, places, False, bound.reason)
         return Fact.of(bound.value, *places, certain=name.certain and bound.certain)
 
     def _bind(self, home: str, name: str, namespace: str, kind: str, own: bool) -> Fact[Waypoint | None]:
-        gateways = [
-            g for g in self.mesh.scope.find(GATEWAY_API, "Gateway", home, name) if self.is_waypoint(g)
-        ]
+        found = self.mesh.scope.find(GATEWAY_API, "Gateway", home, name)
+        gateways = [gateway for gateway in found if self.is_waypoint(gateway)]
         if not gateways:
-            return self._absent(home, name)
+            return self._other_class(found) if found else self._absent(home, name)
         answers = [self._attached(gateway, namespace, kind, own) for gateway in gateways]
         working = [a for a in answers if a.known and a.value is not None and not a.value.broken]
         return working[0] if working else answers[0]
 
     def _absent(self, home: str, name: str) -> Fact[Waypoint | None]:
-        scope = self.mesh.scope
-        evidence = scope.evidence(GATEWAY_API, "Gateway", home)
-        if evidence is Evidence.OPEN or scope.may_exist("Gateway", name):
+        missing = self.mesh.absence.of(GATEWAY_API, "Gateway", home, name)
+        if missing is None:
             return Fact.missing(f"the waypoint {home}/{name} is not in the input")
-        return Fact.of(Waypoint(home, name, None, "not ready"), certain=evidence is Evidence.CLOSED)
+        return Fact.of(Waypoint(home, name, None, "not ready"), certain=missing == "high")
+
+    def _other_class(self, gateways: list[Resource]) -> Fact[Waypoint | None]:
+        """Gateways of the name, none of which is known to be a waypoint."""
+        gateway = gateways[0]
+        classes = {one.text("spec", "gatewayClassName") for one in gateways}
+        if not classes <= _INGRESS_CLASSES:
+            return Fact.missing(f"whether {gateway.title} is a waypoint is not in the input", gateway.place())
+        return Fact.of(Waypoint(gateway.ns, gateway.name, gateway, "no waypoint"), gateway.place())
 
     def _attached(self, gateway: Resource, namespace: str, kind: str, own: bool) -> Fact[Waypoint | None]:
         place = gateway.place()
@@ -223,7 +240,7 @@ class Ambient:
         home, name = gateway.ns, gateway.name
         if not admits:
             return Fact.of(Waypoint(home, name, gateway, "attachment denied"), place)
-        if self.traffic_of(gateway) in (kind, "all"):
+        if not kind or self.traffic_of(gateway) in (kind, "all"):
             return Fact.of(Waypoint(home, name, gateway), place)
         if kind == "workload" and not own:
             return Fact.of(None, place, reason=f"{gateway.title} serves no traffic to pods")

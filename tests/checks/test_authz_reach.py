@@ -119,6 +119,26 @@ def test_a_service_without_a_waypoint() -> None:
     assert findings(text, SERVICE, rules=("authz-ambient-l7",)) == [], "the namespace may have the label"
 
 
+def test_codes_of_kiali_in_ambient_mode() -> None:
+    http = "rules: [{to: [{operation: {methods: [GET]}}]}]"
+    target = "targetRefs: [{kind: Service, group: '', name: cart}], "
+    using = AMBIENT.replace("ambient}", "ambient, istio.io/use-waypoint: wp}")
+
+    def codes(*texts: str, config: dict[str, Any] | None = None) -> list[tuple[str, ...]]:
+        return [f.equivalents for f in findings(*texts, rules=("authz-ambient-l7",), config=config)]
+
+    assert codes(policy(http), CART, AMBIENT) == [("KIA0109", "KIA0110", "KIA1317")]
+    assert codes(policy(http), AMBIENT) == [("KIA0109", "KIA0110")], "no workload to say it at"
+    assert codes(policy(http), CART, using) == [("KIA0110",)]
+    assert codes(policy(target + http), SERVICE, CART, AMBIENT) == [("KIA0109", "KIA1317")]
+    assert codes(policy(target + http), SERVICE, AMBIENT) == [("KIA0109",)]
+    assert codes(policy(target + "rules: [{}]"), SERVICE, AMBIENT) == [()], "nothing about HTTP"
+    assert codes(policy(target + http), SERVICE, AMBIENT.replace("ambient}", "none}")) == [()]
+    assert codes(policy(target + http), SERVICE, using, config=COMPLETE) == [()], (
+        "that there is no such waypoint"
+    )
+
+
 def test_hosts_and_ports() -> None:
     def said(action: str, hosts: str) -> list[str]:
         text = policy(f"action: {action}, rules: [{{to: [{{operation: {{{hosts}}}}}]}}]")

@@ -5,6 +5,7 @@ Catalogue: spec traffic 8.3; reasoning: security 2.4, 5.4, 5.6 and 5.9. Breadth 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -273,15 +274,19 @@ def _empty_namespace(mesh: Mesh, policy: Policy) -> Iterator[Draft]:
 
 # -- authz-ambient-l7 ------------------------------------------------------------------------------
 
+#: workloads that one finding names
+_SHOWN: Final = 5
+#: workloads whose labels are looked at for one finding
+_LOOKED_AT: Final = 50
 _L4: Final = frozenset({"principals", "namespaces", "serviceAccounts", "ipBlocks", "ports", "destination.ip"})
 
 
 def ambient_l7(mesh: Mesh, options: Options) -> Iterator[Draft]:
     """Rules about HTTP where ztunnel, which sees connections alone, is all that enforces them."""
     ambient = [w for w in mesh.workloads.all if mesh.data_planes.of(w).is_(DataPlane.AMBIENT)]
-    first: dict[str, Workload] = {}
+    by_namespace: dict[str, list[Workload]] = defaultdict(list)
     for workload in ambient:
-        first.setdefault(workload.namespace, workload)
+        by_namespace[workload.namespace].append(workload)
     inside = {id(w) for w in ambient}
     for policy in mesh.authz.policies:
         if not policy.enforced or policy.action is None:
@@ -289,20 +294,18 @@ def ambient_l7(mesh: Mesh, options: Options) -> Iterator[Draft]:
         if references_of(policy.resource):
             yield from _targets_without_waypoint(mesh, policy)
             continue
-        captured = _captured(mesh, policy, ambient, first, inside) if ambient else None
-        if captured is not None or _pods_unseen(mesh, policy):
+        if not selector_of(policy.resource):
+            root = policy.namespace == mesh.config.root
+            captured = ambient if root else by_namespace[policy.namespace]
+        else:
+            captured = _selected(mesh, policy, inside) if inside else []
+        if captured or _pods_unseen(mesh, policy):
             yield from _at_ztunnel(mesh, policy, captured)
 
 
-def _captured(
-    mesh: Mesh, policy: Policy, ambient: list[Workload], first: dict[str, Workload], inside: set[int]
-) -> Workload | None:
-    """A workload in ambient mode that a policy is for."""
-    resource = policy.resource
-    if not selector_of(resource):
-        return ambient[0] if resource.ns == mesh.config.root else first.get(resource.ns)
-    found = mesh.authz.attachments.workloads_of(resource)
-    return next((w for w in found if id(w) in inside), None)
+def _selected(mesh: Mesh, policy: Policy, inside: set[int]) -> list[Workload]:
+    """The workloads in ambient mode that a policy selects."""
+    return [w for w in mesh.authz.attachments.workloads_of(policy.resource) if id(w) in inside]
 
 
 def _pods_unseen(mesh: Mesh, policy: Policy) -> bool:
@@ -314,12 +317,15 @@ def _pods_unseen(mesh: Mesh, policy: Policy) -> bool:
     return not mesh.workloads.matching(selector or {}, resource.ns)
 
 
-def _at_ztunnel(mesh: Mesh, policy: Policy, workload: Workload | None) -> Iterator[Draft]:
-    """Without a workload it is the namespace that is in ambient mode."""
+def _at_ztunnel(mesh: Mesh, policy: Policy, workloads: list[Workload]) -> Iterator[Draft]:
+    """Without workloads it is the namespace that is in ambient mode."""
     resource = policy.resource
-    if workload is not None:
-        plane: Fact[Any] = mesh.data_planes.of(workload)
-        whom = f"{workload.title}, which is"
+    if workloads:
+        plane: Fact[Any] = mesh.data_planes.of(workloads[0])
+        more = len(workloads) - 1
+        whom = (
+            f"{workloads[0].title} and {more} more, which are" if more else f"{workloads[0].title}, which is"
+        )
     else:
         plane = mesh.namespaces.label(resource.ns, MODE).uncertain()
         whom = f"pods of {resource.ns}, which are"
@@ -341,25 +347,29 @@ def _at_ztunnel(mesh: Mesh, policy: Policy, workload: Workload | None) -> Iterat
         f"{resource.title} {what} and is for {whom} in ambient mode; {effect}",
         label="only a waypoint can do that",
         help="run a waypoint for the Service and attach the policy to it with targetRefs",
-        related=tuple(("in ambient mode by this", p) for p in plane.because[:1]),
-        equivalents=_codes(mesh, policy, workload),
+        related=(
+            *(("in ambient mode by this", p) for p in plane.because[:1]),
+            *(("for these pods", w.resource.place()) for w in workloads[:_SHOWN]),
+        ),
+        equivalents=_codes(mesh, policy, workloads),
         confidence=None if plane.certain else "medium",
     )
 
 
-def _codes(mesh: Mesh, policy: Policy, workload: Workload | None) -> tuple[str, ...]:
+def _codes(mesh: Mesh, policy: Policy, workloads: list[Workload]) -> tuple[str, ...]:
     """Kiali looks at the namespace of the policy and at labels that enrol for a waypoint.
 
     It says KIA1317 at each workload, where here it is said once, at the policy.
     """
     namespace = policy.resource.ns
-    if not _about_http(policy) or (workload is not None and workload.namespace != namespace):
+    near = [workload for workload in workloads[:_LOOKED_AT] if workload.namespace == namespace]
+    if not _about_http(policy) or (workloads and not near):
         return ()
-    own = workload.labels.get(USE_WAYPOINT) if workload is not None else None
-    enrolled = own or mesh.namespaces.label(namespace, USE_WAYPOINT).or_else(None)
-    if enrolled and enrolled != "none":
+    inherited = mesh.namespaces.label(namespace, USE_WAYPOINT).or_else(None)
+    enrolled = [w.labels.get(USE_WAYPOINT, inherited) for w in near] or [inherited]
+    if all(waypoint and waypoint != "none" for waypoint in enrolled):
         return ("KIA0110",)
-    return ("KIA0109", "KIA0110") if workload is None else ("KIA0109", "KIA0110", "KIA1317")
+    return ("KIA0109", "KIA0110", "KIA1317") if near else ("KIA0109", "KIA0110")
 
 
 def _targets_without_waypoint(mesh: Mesh, policy: Policy) -> Iterator[Draft]:

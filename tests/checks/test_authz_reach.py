@@ -139,6 +139,14 @@ def test_codes_of_kiali_in_ambient_mode() -> None:
     )
 
 
+def test_the_workloads_of_a_policy_that_ztunnel_drops_are_named() -> None:
+    web = WEB.replace("namespace: web", "namespace: shop")
+    spec = "rules: [{to: [{operation: {methods: [GET]}}]}]"
+    (found,) = findings(policy(spec), CART, web, AMBIENT, rules=("authz-ambient-l7",))
+    assert "is for Deployment shop/cart and 1 more, which are in ambient mode" in found.message
+    assert [r.label for r in found.related] == ["in ambient mode by this", "for these pods", "for these pods"]
+
+
 def test_hosts_and_ports() -> None:
     def said(action: str, hosts: str) -> list[str]:
         text = policy(f"action: {action}, rules: [{{to: [{{operation: {{{hosts}}}}}]}}]")

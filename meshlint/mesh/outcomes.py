@@ -13,8 +13,9 @@ from meshlint.mesh.access import Access, in_chain
 from meshlint.mesh.attachment import Proxy, proxy_of
 from meshlint.mesh.authz import Peer, Request, Token
 from meshlint.mesh.facts import Fact
+from meshlint.mesh.grants import Target, granted
 from meshlint.mesh.matches import HttpRequest
-from meshlint.mesh.matching import Served, Way
+from meshlint.mesh.matching import GATEWAY_ROUTES, Served, Way
 from meshlint.mesh.retries import NOT_APPLICABLE as NO_RETRY
 from meshlint.mesh.retries import Retry
 from meshlint.mesh.timeouts import DISABLED, Timeout
@@ -112,12 +113,34 @@ class Outcomes:
         if any(is_placeholder(d.host) or is_placeholder(d.subset) for d in route.destinations):
             return Fact.missing("a destination is a template", route.place())
         whole = sum(weights)
-        found = [
-            self._share(route, destination, 100.0 * weight / whole, served)
-            for destination, weight in zip(route.destinations, weights, strict=True)
-            if weight
-        ]
-        return Fact.of(tuple(found), *(share.place for share in found))
+        found = []
+        for destination, weight in zip(route.destinations, weights, strict=True):
+            allowed = self._granted(route, destination, served)
+            if weight and allowed is None:
+                reason = f"no ReferenceGrant for {destination.host} is in the input, and there may be one"
+                return Fact.missing(reason, route.resource.place(destination.node))
+            if weight and allowed:
+                found.append(self._share(route, destination, 100.0 * weight / whole, served))
+        return Fact.of(tuple(found), *(share.place for share in found) if found else (route.place(),))
+
+    def direct_response(self, served: Served) -> Fact[DirectResponse | None]:
+        """An answer of the proxy itself; a rule of the Gateway API that has no backend left gives 500."""
+        route = served.route
+        if route is None or route.action != "route" or route.api not in ("HTTPRoute", "GRPCRoute"):
+            return direct_response(served)
+        shares = self.shares(served)
+        if not shares.known:
+            return Fact.missing(shares.reason, *shares.because)
+        return Fact.of(None if shares.value else DirectResponse(500, ""), *shares.because)
+
+    def _granted(self, route: Route, destination: Destination, served: Served) -> bool | None:
+        """May a route at a gateway name a Service of another namespace? (1.14; in the mesh it always may)"""
+        if served.gateway is None or route.api not in GATEWAY_ROUTES or not destination.services:
+            return True
+        service = destination.services[0]
+        if service.namespace == route.resource.ns or service.kind not in ("service", "headless"):
+            return True
+        return granted(self.mesh, route.resource, Target("", "Service", service.namespace, service.name))
 
     def timeout(self, served: Served) -> Fact[Timeout]:
         if served.route is not None:

@@ -25,7 +25,6 @@ from meshlint.mesh.outcomes import (
     Redirect,
     Rewritten,
     Share,
-    direct_response,
     fault,
     redirect,
     rewrite,
@@ -336,7 +335,10 @@ class _View:
 
     def _direct_response(self, wanted: Any) -> _Actual:
         return self._compared(
-            wanted, direct_response, _spelled_response, lambda found: _fields_fit(found, wanted)
+            wanted,
+            self.outcomes.direct_response,
+            _spelled_response,
+            lambda found: _fields_fit(found, wanted),
         )
 
     def _fault(self, wanted: Any) -> _Actual:

@@ -17,6 +17,7 @@ from meshlint.mesh.outcomes import (
     redirect,
     rewrite,
 )
+from meshlint.mesh.scope import Settings
 from meshlint.source.durations import SECOND
 from tests.mesh.test_matching import (
     ask,
@@ -191,3 +192,52 @@ def test_times_without_a_rule():
     outcomes = Outcomes(mesh)
     assert outcomes.timeout(found).value.limit is None
     assert outcomes.retries(found).value.attempts == 2
+
+
+class TestBackendsOfTheGatewayApi:
+    """1.14: what is not permitted or has no weight gets 500."""
+
+    GRANT = """
+apiVersion: gateway.networking.k8s.io/v1beta1
+kind: ReferenceGrant
+metadata: {name: g, namespace: db}
+spec:
+  from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: %s}]
+  to: [{group: "", kind: Service}]
+"""
+    FOREIGN = "{backendRefs: [{name: b, namespace: db, port: 80}]}"
+
+    def outcomes(self, rule_text, *texts, complete=False):
+        mesh = mesh_of(
+            k8s_gateway(), service(), service("b", "db"), http_route(rule_text), *texts,
+            settings=Settings(complete=complete),
+        )  # fmt: skip
+        return Outcomes(mesh), enter(mesh, at="infra/gw").value
+
+    @pytest.mark.parametrize(
+        "text", ["{backendRefs: [{name: a, port: 80, weight: 0}]}", "{backendRefs: []}", "{name: x}"]
+    )
+    def test_nobody_left(self, text):
+        outcomes, found = self.outcomes(text)
+        assert outcomes.direct_response(found).value == DirectResponse(500, "")
+
+    def test_somebody_left(self):
+        outcomes, found = self.outcomes("{backendRefs: [{name: a, port: 80}]}")
+        assert outcomes.direct_response(found).value is None
+
+    def test_granted(self):
+        outcomes, found = self.outcomes(self.FOREIGN, self.GRANT % "shop")
+        assert [share.host for share in outcomes.shares(found).value] == ["b.db.svc.cluster.local"]
+        assert outcomes.direct_response(found).value is None
+
+    def test_a_grant_that_may_be_elsewhere(self):
+        outcomes, found = self.outcomes(self.FOREIGN)
+        shares = outcomes.shares(found)
+        assert shares.unknown
+        assert shares.reason.startswith("no ReferenceGrant for b.db.svc.cluster.local is in the input")
+        assert outcomes.direct_response(found).unknown
+
+    def test_not_granted(self):
+        outcomes, found = self.outcomes(self.FOREIGN, self.GRANT % "other", complete=True)
+        assert outcomes.shares(found).value == ()
+        assert outcomes.direct_response(found).value == DirectResponse(500, "")

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from meshlint.checks.admission.blocks import once
-from meshlint.checks.traffic.grants import Target, grant_missing, misplaced
 from meshlint.checks.traffic.route_refs import SERVICE_CODES, Ref, parents, reference, routes
 from meshlint.findings import Draft
 from meshlint.mesh.existence import Presence
+from meshlint.mesh.grants import Target, grant_missing, misplaced
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.registry import Service
 from meshlint.mesh.scope import ISTIO_NETWORKING

@@ -18,6 +18,7 @@ from meshlint.mesh.authz import (
 )
 from meshlint.mesh.strings import glob, matches_string, matches_template
 from meshlint.mesh.values import never_a_request_principal, request_principal_parts
+from tests.checks.traffic.support import verdicts
 from tests.mesh.test_jwt import WORKLOAD, ap
 from tests.support import mesh_of
 
@@ -65,14 +66,14 @@ ROWS = [
     pytest.param((rules(source("principals: ['spiffe://cluster.local/ns/web/sa/w']")),), G, "deny", "deny", id="Z11"),
     pytest.param(
         (rules(source("principals: [cluster.local/ns/web/sa/w]")),),
-        replace(G, peer=replace(WEB, trust_domain="corp"), trust_domains=CORP), "allow", None, id="Z12",
+        replace(G, peer=replace(WEB, trust_domain="corp"), trust_domains=CORP), "allow", "allow", id="Z12",
     ),
     pytest.param((rules(source("principals: [other.td/ns/web/sa/w]")),), G, "deny", "deny", id="Z13"),
     pytest.param((rules(source("principals: ['cluster.local/ns/*/sa/w']")),), G, "deny", "deny", id="Z14"),
     pytest.param((rules(source("principals: ['*/sa/w']")),), G, "allow", "allow", id="Z15"),
     pytest.param((rules(source("namespaces: ['w*b']")),), G, "allow", "allow", id="Z16"),
-    pytest.param((rules(source("namespaces: [web]")),), replace(G, peer=PLAIN), "deny", None, id="Z17"),
-    pytest.param((rules(source("namespaces: [web]"), "DENY"),), replace(G, peer=PLAIN), "allow", None, id="Z18"),
+    pytest.param((rules(source("namespaces: [web]")),), replace(G, peer=PLAIN), "deny", "deny", id="Z17"),
+    pytest.param((rules(source("namespaces: [web]"), "DENY"),), replace(G, peer=PLAIN), "allow", "allow", id="Z18"),
     pytest.param((rules(to("paths: ['/a/*/b']")),), replace(G, path="/a/1/b"), "deny", "deny", id="Z19"),
     pytest.param((rules(to("paths: ['/a/{*}/b']")),), replace(G, path="/a/1/b"), "allow", "deny", id="Z20"),
     pytest.param(
@@ -91,10 +92,26 @@ ROWS = [
 
 
 @pytest.mark.parametrize(("policies", "request_", "http", "tcp"), ROWS)
-def test_decisions(policies: tuple[str, ...], request_: Request, http: str, tcp: str | None) -> None:
+def test_decisions(policies: tuple[str, ...], request_: Request, http: str, tcp: str) -> None:
     assert decided(request_, *policies) == http
-    if tcp is not None:
-        assert decided(T, *policies) == tcp
+    assert decided(replace(T, peer=request_.peer, trust_domains=request_.trust_domains), *policies) == tcp
+
+
+def test_z18_is_a_finding_where_plain_text_is_accepted() -> None:
+    injected = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: app, labels: {istio-injection: enabled}}
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default, namespace: app}
+spec: {mtls: {mode: PERMISSIVE}}
+"""
+    deny = rules(source("namespaces: [web]"), "DENY")
+    assert verdicts("authz-identity-needs-mtls", WORKLOAD, injected, deny) != []
+    allow = rules(source("namespaces: [web]"))
+    assert verdicts("authz-identity-needs-mtls", WORKLOAD, injected, allow) == []
 
 
 def test_z25_an_unknown_provider_denies() -> None:
@@ -119,6 +136,8 @@ INVALID = [
     pytest.param(ap("rules: [null]"), "must be an object", id="null rule"),
     pytest.param(rules("{from: [{source: {}}]}"), "must not be empty", id="empty source"),
     pytest.param(rules("{to: [{}]}"), "must not be empty", id="empty to"),
+    pytest.param(rules("{from: [{}]}"), "must not be empty", id="empty from"),
+    pytest.param(rules("{to: [{operation: {}}]}"), "must not be empty", id="empty operation"),
     pytest.param(rules("{when: [{key: source.ip}]}"), "values or notValues", id="condition without values"),
     pytest.param(rules("{when: [{values: [a]}]}"), "no key", id="condition without key"),
     pytest.param(ap("provider: {name: x}\n  rules: [{}]"), "only for CUSTOM", id="provider"),
@@ -149,6 +168,14 @@ SHAPES = [
     pytest.param(ap("action: AUDIT"), "allow", id="AUDIT without rules"),
     pytest.param(rules("{}", "AUDIT"), "allow", id="AUDIT"),
     pytest.param(rules("{from: []}"), "allow", id="empty from matches anything"),
+    pytest.param(rules("{to: []}"), "allow", id="empty to matches anything"),
+    pytest.param(rules("{}"), "allow", id="an empty rule allows everything"),
+    pytest.param(rules("{}", "DENY"), "deny", id="an empty rule denies everything"),
+    pytest.param(ap("{}").partition("spec:")[0], "deny", id="no spec"),
+    *(
+        pytest.param(ap("{}", annotations=f'{{istio.io/dry-run: "{word}"}}'), "allow", id=f"dry-run {word}")
+        for word in ("1", "t", "T", "TRUE", "true", "True")
+    ),
     pytest.param(
         rules("{}", annotations='{istio.io/dry-run: "yes"}', action="DENY"), "deny", id="odd dry-run"
     ),

@@ -20,6 +20,7 @@ from meshlint.checks.admission.grammar import (
     unix_path_problem,
 )
 from meshlint.checks.admission.selectors import label_keys
+from meshlint.checks.versions import at_least
 from meshlint.findings import Draft
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.scope import ISTIO_NETWORKING
@@ -28,6 +29,8 @@ from meshlint.source.nodes import Scalar, Sequence
 Options = Mapping[str, Any]
 
 _UNIX: Final = "unix://"
+#: the release that lets egress hosts leave hosts of single namespaces out
+_EXCLUDES: Final = "1.31"
 _PARTS: Final = ("egress", "ingress", "outboundTrafficPolicy", "inboundConnectionPool")
 _LOCAL: Final = frozenset({"", "127.0.0.1", "0.0.0.0", "::1", "::"})  # noqa: S104
 _UNSUPPORTED: Final = ("subjectAltNames", "credentialName", "credentialNames", "tlsCertificates")
@@ -366,14 +369,14 @@ def egress_hosts(mesh: Mesh, options: Options) -> Iterator[Draft]:
                     "no hosts",
                     'list the hosts, such as "./*", or "~/*" for none',
                 )
-            yield from _egress_hosts(listener)
+            yield from _egress_hosts(listener, excludes=at_least(mesh, _EXCLUDES))
 
 
-def _egress_hosts(listener: Block) -> Iterator[Draft]:
+def _egress_hosts(listener: Block, excludes: bool) -> Iterator[Draft]:
     seen: dict[str, dict[str, Scalar]] = {}
     for item, written in listener.texts("hosts"):
         place = listener.resource.place(item)
-        problem = egress_problem(written)
+        problem = egress_problem(written) or ("" if excludes else _exclusion_problem(written))
         if problem:
             yield refused(
                 place,
@@ -395,6 +398,24 @@ def _egress_hosts(listener: Block) -> Iterator[Draft]:
             )
         hosts.setdefault(host, item)
     yield from _beside_everything(listener, seen)
+    yield from _excluded_only(listener, seen)
+
+
+def _excluded_only(listener: Block, seen: dict[str, dict[str, Scalar]]) -> Iterator[Draft]:
+    """Exclusions take out of what other entries import; alone they leave nothing, as ``~/*`` says openly."""
+    written = listener.node.get("hosts")
+    readable = isinstance(written, Sequence) and len(written.items) == sum(map(len, seen.values()))
+    if not readable or "*" in seen.get("~", ()) or not all(namespace.startswith("~") for namespace in seen):
+        return
+    yield Draft(
+        listener.place("hosts", "key"),
+        f"{listener.resource.title} has an egress listener that leaves hosts out and imports none: its pods "
+        "see no service",
+        label="imports nothing",
+        help='add what is to be imported, such as "*/*"; "~/*" says that it is nothing',
+        severity="warning",
+        equivalents=(),
+    )
 
 
 def _beside_everything(listener: Block, seen: dict[str, dict[str, Scalar]]) -> Iterator[Draft]:
@@ -421,6 +442,14 @@ def egress_problem(written: str) -> str:
     if named not in ("", "*", ".") and label_problem(named):
         return "names a namespace that is neither *, . nor a DNS label"
     return name_problem(host, addresses=False)
+
+
+def _exclusion_problem(written: str) -> str:
+    """Older releases know ``~`` as a whole namespace alone, for listeners that import nothing."""
+    namespace, _, host = written.partition("/")
+    if not namespace.startswith("~") or (namespace, host) == ("~", "*"):
+        return ""
+    return f"leaves hosts out, which needs Istio {_EXCLUDES}"
 
 
 def outbound_policy(mesh: Mesh, options: Options) -> Iterator[Draft]:

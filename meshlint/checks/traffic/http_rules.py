@@ -15,6 +15,7 @@ from meshlint.checks.admission.blocks import Block
 from meshlint.checks.admission.virtual_service import http_rules, rules, specs
 from meshlint.checks.admission.virtual_service import weights as refused_weights
 from meshlint.checks.admission.virtual_service_actions import redirect as refused_redirects
+from meshlint.checks.traffic import inert
 from meshlint.findings import Draft
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.scope import GATEWAY_API
@@ -34,6 +35,10 @@ _PROBE: Final = "https://a.invalid"
 _SCHEMES: Final = ("https://", "http://")
 #: a star after the scheme with no dot behind it: evil-example.com is in https://.*example.com
 _NO_BOUNDARY: Final = re.compile(r"^\^?https?\??://\(?(?:\.\*|\.\+)\)?[A-Za-z0-9]")
+_QUESTION_MARK: Final = re.compile(r"(?<!\\)(?:\\\\)*(?:\\\?|\[\?\])(?![*?{])")
+#: a dot between the letters of a name, once escaped characters and classes are gone
+_WRITTEN_OUT: Final = re.compile(r"\\.|\[[^\]]*\]")
+_ANY_LETTER: Final = re.compile(r"[A-Za-z0-9-]\.[A-Za-z0-9]")
 #: sums of weights up to this are ratios, such as 3 to 1
 _RATIO: Final = 20
 
@@ -155,7 +160,7 @@ def rewrite_regex(mesh: Mesh, options: Options) -> Iterator[Draft]:
 
 
 def redirect(mesh: Mesh, options: Options) -> Iterator[Draft]:
-    return chain(refused_redirects(mesh, options), _loops(mesh))
+    return chain(refused_redirects(mesh, options), _loops(mesh), inert.redirects(mesh))
 
 
 def _loops(mesh: Mesh) -> Iterator[Draft]:
@@ -255,6 +260,8 @@ def mirror_inert(mesh: Mesh, options: Options) -> Iterator[Draft]:
     for rule in http_rules(mesh):
         index = rule.node.index
         mirrors = "mirror" in index or "mirrors" in index
+        if mirrors and not rule.lacks("mirror" if "mirror" in index else "mirrors"):
+            yield from _mirror_of_answers(rule)
         if "mirrorPercentage" in index and not mirrors:
             yield _inert(
                 rule, "mirrorPercentage", "has a share of requests to mirror but no mirror", "no mirror"
@@ -264,6 +271,18 @@ def mirror_inert(mesh: Mesh, options: Options) -> Iterator[Draft]:
         for entry in rule.blocks("mirrors") if "mirrors" in index else ():
             if _is_zero(entry.block("percentage")):
                 yield _inert(entry, "percentage", "mirrors 0 per cent of the requests", "mirrors nothing")
+
+
+def _mirror_of_answers(rule: Block) -> Iterator[Draft]:
+    for action, says in (("redirect", "only redirects"), ("directResponse", "answers by itself")):
+        if isinstance(rule.node.get(action), YamlMapping):
+            name = "mirror" if "mirror" in rule.node.index else "mirrors"
+            yield Draft(
+                rule.place(name, "key"),
+                f"{rule.resource.title} mirrors on a rule that {says}: nothing is mirrored",
+                label="has no effect",
+                help="remove it, or mirror on a rule with a route",
+            )
 
 
 def _is_zero(percentage: Block | None) -> bool:
@@ -369,15 +388,35 @@ def _origin(cors: Block, origin: Block) -> Iterator[Draft]:
         if _anyone(form, text):
             yield _anybody(cors.resource, node, credentials)
         elif form == "regex" and _NO_BOUNDARY.match(text):
-            yield Draft(
+            yield _loose(
                 cors.resource.place(node),
-                f"{cors.resource.title} lets origins that match {text} send requests with credentials, and a "
-                "name of another owner can end in the same way",
-                label="no dot in front of the domain",
-                help=r"write https://([a-z0-9-]+\.)?example\.com, with a dot before the domain",
-                related=(("with credentials", credentials),),
-                severity="warning",
+                credentials,
+                text,
+                "can end in the same way",
+                "no dot in front of the domain",
+                r"write https://([a-z0-9-]+\.)?example\.com, with a dot before the domain",
             )
+        elif form == "regex" and _ANY_LETTER.search(_WRITTEN_OUT.sub("", text)):
+            yield _loose(
+                cors.resource.place(node),
+                credentials,
+                text,
+                "can have another letter where the dot is",
+                "a dot stands for any letter",
+                r"write \. for a dot, or exact for one origin",
+            )
+
+
+def _loose(place: Place, credentials: Place, text: str, how: str, label: str, advice: str) -> Draft:
+    return Draft(
+        place,
+        f"{place.resource.title} lets origins that match {text} send requests with credentials, and a "
+        f"name of another owner {how}",
+        label=label,
+        help=advice,
+        related=(("with credentials", credentials),),
+        severity="warning",
+    )
 
 
 def _anyone(form: str, text: str) -> bool:
@@ -456,7 +495,20 @@ def _never(name: str, value: Block) -> tuple[str, str, str] | None:
             return form, text, "starts with a slash"
         if name == "uri" and "?" in text:
             return form, text, "is compared without the query"
+    expression = value.text("regex") if name == "uri" else None
+    if expression and _with_query(expression):
+        return "regex", expression, "is compared without the query"
     return None
+
+
+def _with_query(expression: str) -> bool:
+    """Does a regular expression want a question mark, outside of groups, choices and repetitions?"""
+    if "|" in expression:
+        return False
+    found = _QUESTION_MARK.search(expression)
+    return found is not None and expression.count("(", 0, found.start()) == expression.count(
+        ")", 0, found.start()
+    )
 
 
 def _nothing_matches(match: Block, value: Block, form: str, text: str, why: str) -> Draft:

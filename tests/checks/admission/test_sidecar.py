@@ -273,7 +273,7 @@ ROWS = [
         "warning",
     ),
     Row(42, "sidecar-egress-hosts", f"{OUT}/hosts/0", hosts("a.example.com"), hosts("'*/a.example.com'")),
-    Row(43, "sidecar-egress-hosts", f"{OUT}/hosts/0", hosts("a_b/*"), hosts("~a-b/*")),
+    Row(43, "sidecar-egress-hosts", f"{OUT}/hosts/0", hosts("a_b/*"), hosts("./*, ~a-b/*")),
     Row(44, "sidecar-egress-hosts", f"{OUT}/hosts/0", hosts("prod/a"), hosts("prod/*.example.com")),
     Row(
         45,

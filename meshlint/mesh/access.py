@@ -52,15 +52,20 @@ class Accesses:
         self.mesh = mesh
 
     def to(
-        self, workload: Workload, port: int | None, request: Request, service: Service | None = None
+        self,
+        workload: Workload,
+        port: int | None,
+        request: Request,
+        service: Service | None = None,
+        before: Request | None = None,
     ) -> Fact[Access]:
         """What a request meets on its way to a container port; `service` is how the caller names it.
 
-        With a service, requests of the mesh go through its waypoint. `request.port` is not looked at.
+        With a service, requests of the mesh go through its waypoint, which sees the request as it is `before`
+        the waypoint rewrites it. `request.port` is not looked at.
         """
-        return in_chain(
-            [*self._waypoint(service, request), self._at_workload(workload, port, request, service)]
-        )
+        waypoint = self._waypoint(service, before or request)
+        return in_chain([*waypoint, self._at_workload(workload, port, request, service)])
 
     def at(self, proxy: Proxy, request: Request) -> Fact[Access]:
         """What one proxy decides by the policies that attach to it."""

@@ -40,13 +40,15 @@ _PREFIX: Final = "%PREFIX()%"
 class Caller:
     """Who sends the request: a pod of the mesh, or somebody in front of a gateway.
 
-    `peer` is None where it is unknown whether the caller has a proxy; `token` is the one it carries.
+    `peer` is None where it is unknown whether the caller has a proxy; `token` is the one it carries. `named`
+    is the service whose waypoint routes the request: wherever it then goes, it does not meet another one.
     """
 
     namespace: str = ""
     labels: dict[str, str] | None = None
     peer: Peer | None = None
     token: Token | None = None
+    named: Service | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -259,6 +261,9 @@ class Outcomes:
         entry = service.port(share.port)
         request = self._request(served, seen.host, seen.path, target.value, token)
         request = replace(request, peer=peer, http=served.http and not (entry is not None and entry.opaque))
+        if caller.named is not None:
+            before = replace(request, host=served.request.authority, path=served.request.path)
+            return refused or self.mesh.access.to(workload, target.value, request, caller.named, before)
         by_waypoint = gateway is None or self.mesh.ambient.ingress_uses_waypoint(service.resource).is_(True)
         return refused or self.mesh.access.to(
             workload, target.value, request, service if by_waypoint else None

@@ -7,6 +7,7 @@ the test expects something else.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from meshlint.findings import locate
@@ -34,10 +35,19 @@ from meshlint.mesh.sidecars import Sidecar
 from meshlint.mesh.timeouts import Timeout
 from meshlint.mesh.workloads import Workload
 from meshlint.meshtest.files import NONE, UNKNOWN, Case, Complaint, Suite
+from meshlint.meshtest.words import (
+    spelled,
+    spelled_fault,
+    spelled_redirect,
+    spelled_response,
+    spelled_retry,
+    spelled_shares,
+    spelled_timeout,
+)
 from meshlint.policy.names import closest
 from meshlint.records import dataclass
 from meshlint.resources import Place
-from meshlint.source.durations import go_duration, spell
+from meshlint.source.durations import go_duration
 from meshlint.source.nodes import text_of
 
 T = TypeVar("T")
@@ -112,7 +122,7 @@ def run_suite(mesh: Mesh, suite: Suite) -> tuple[list[Result], list[Complaint]]:
 def _run(mesh: Mesh, suite: Suite, case: Case) -> Result:
     caller, workload = _caller(mesh, case)
     served = _hinted(mesh, case, caller, _served(mesh, case, caller, workload))
-    view = _View(mesh, case, caller, served)
+    view = _View(mesh, case, _with_waypoint(mesh, case, caller, workload), served)
     rule, at = _taken_by(served)
     return Result(suite, case, _spelled_request(case), rule, at, tuple(view.checks(suite)))
 
@@ -207,6 +217,15 @@ def _through_waypoint(mesh: Mesh, request: HttpRequest, host: str, caller: Calle
     return mesh.matching.in_mesh(request, services[0].host, Sender(waypoint.value.namespace))
 
 
+def _with_waypoint(mesh: Mesh, case: Case, caller: Caller, workload: Workload | None) -> Caller:
+    """A caller in the ambient mesh whose request the waypoint of the service routes that it names."""
+    if workload is None or not mesh.data_planes.of(workload).is_(DataPlane.AMBIENT):
+        return caller
+    services = mesh.matching.callees(_sent(case)[1], caller.namespace)
+    named = next((s for s in services[:1] if mesh.access.waypoint_of(s) is not None), None)
+    return replace(caller, named=named)
+
+
 def _hinted(mesh: Mesh, case: Case, caller: Caller, served: Fact[Served]) -> Fact[Served]:
     """A gateway or host that nothing has may be a slip: the nearest one that there is."""
     if served.known:
@@ -281,30 +300,30 @@ class _View:
         for key, (node, _) in self.case.expect.index.items():
             wanted = self.case.plain[key]
             actual: _Actual = getattr(self, f"_{_snake(key)}")(wanted)
-            yield Check(key, _spelled(wanted), suite.line(node), actual.text, actual.at, actual.passed)
+            yield Check(key, spelled(wanted), suite.line(node), actual.text, actual.at, actual.passed)
 
     def _rule(self, wanted: str) -> _Actual:
-        def spelled(served: Served) -> str:
+        def named(served: Served) -> str:
             return _name(served) or ("a rule without a name" if served.way is Way.RULE else NONE)
 
-        return self._plainly(wanted, spelled, wanted.__eq__)
+        return self._plainly(wanted, named, wanted.__eq__)
 
     def _not_found(self, wanted: bool) -> _Actual:
         return self._plainly(
             wanted,
             lambda served: "true" if served.way is Way.NOWHERE else "false",
-            lambda text: text == _spelled(wanted),
+            lambda text: text == spelled(wanted),
         )
 
     def _destination(self, wanted: Any) -> _Actual:
         entry = _destination_of(wanted)
         return self._compared(
-            wanted, self.outcomes.shares, _spelled_shares, lambda shares: self._all_go(shares, entry)
+            wanted, self.outcomes.shares, spelled_shares, lambda shares: self._all_go(shares, entry)
         )
 
     def _destinations(self, wanted: list[dict[str, Any]]) -> _Actual:
         return self._compared(
-            wanted, self.outcomes.shares, _spelled_shares, lambda shares: self._each_goes(shares, wanted)
+            wanted, self.outcomes.shares, spelled_shares, lambda shares: self._each_goes(shares, wanted)
         )
 
     def _timeout(self, wanted: str) -> _Actual:
@@ -312,15 +331,15 @@ class _View:
             limit = timeout.limit if timeout.applies else None
             return limit == (None if wanted == NONE else go_duration(wanted))
 
-        return self._compared(wanted, self.outcomes.timeout, _spelled_timeout, fits)
+        return self._compared(wanted, self.outcomes.timeout, spelled_timeout, fits)
 
     def _retries(self, wanted: Any) -> _Actual:
         return self._compared(
-            wanted, self.outcomes.retries, _spelled_retry, lambda retry: _retry_fits(retry, wanted)
+            wanted, self.outcomes.retries, spelled_retry, lambda retry: _retry_fits(retry, wanted)
         )
 
     def _rewrite(self, wanted: Any) -> _Actual:
-        def spelled(seen: Rewritten) -> str:
+        def words(seen: Rewritten) -> str:
             return NONE if seen == self._unchanged() else f"path {seen.path}, host {seen.host}"
 
         def fits(seen: Rewritten) -> bool:
@@ -328,21 +347,21 @@ class _View:
                 return seen == self._unchanged()
             return all(getattr(seen, key) == value for key, value in wanted.items())
 
-        return self._compared(wanted, rewrite, spelled, fits)
+        return self._compared(wanted, rewrite, words, fits)
 
     def _redirect(self, wanted: Any) -> _Actual:
-        return self._compared(wanted, redirect, _spelled_redirect, lambda found: _fields_fit(found, wanted))
+        return self._compared(wanted, redirect, spelled_redirect, lambda found: _fields_fit(found, wanted))
 
     def _direct_response(self, wanted: Any) -> _Actual:
         return self._compared(
             wanted,
             self.outcomes.direct_response,
-            _spelled_response,
+            spelled_response,
             lambda found: _fields_fit(found, wanted),
         )
 
     def _fault(self, wanted: Any) -> _Actual:
-        return self._compared(wanted, fault, _spelled_fault, lambda found: _fault_fits(found, wanted))
+        return self._compared(wanted, fault, spelled_fault, lambda found: _fault_fits(found, wanted))
 
     def _access(self, wanted: str) -> _Actual:
         def answer(served: Served) -> Fact[Access]:
@@ -455,63 +474,6 @@ def _fault_fits(found: Fault, wanted: Any) -> bool:
 
 def _close(a: float, b: float) -> bool:
     return abs(a - b) < 0.05
-
-
-# -- words ---------------------------------------------------------------------------------------------
-
-
-def _spelled(wanted: Any) -> str:
-    if isinstance(wanted, bool):
-        return "true" if wanted else "false"
-    if isinstance(wanted, dict):
-        return ", ".join(f"{key} {value}" for key, value in wanted.items()) or "anything"
-    if isinstance(wanted, list):
-        return "; ".join(map(_spelled, wanted))
-    return str(wanted)
-
-
-def _spelled_shares(shares: tuple[Share, ...]) -> str:
-    return "; ".join(_spelled_share(share) for share in shares) or "nowhere"
-
-
-def _spelled_share(share: Share) -> str:
-    port = f", port {share.port}" if share.port else ""
-    subset = f", subset {share.subset}" if share.subset else ""
-    weight = f", weight {share.percent:.4g}" if share.percent < 100 else ""
-    return f"host {share.host}{port}{subset}{weight}"
-
-
-def _spelled_timeout(timeout: Timeout) -> str:
-    return spell(timeout.limit) if timeout.applies and timeout.limit is not None else NONE
-
-
-def _spelled_retry(retry: Retry) -> str:
-    if not retry.applies or not retry.attempts:
-        return NONE
-    per_try = f", perTryTimeout {spell(retry.per_try)}" if retry.per_try is not None else ""
-    return f"attempts {retry.attempts}{per_try}, retryOn {','.join(retry.retry_on)}"
-
-
-def _spelled_redirect(found: Redirect | None) -> str:
-    if found is None:
-        return NONE
-    port = f":{found.port}" if found.port else ""
-    return f"code {found.code}, to {found.scheme}://{found.host}{port}{found.path}"
-
-
-def _spelled_response(found: DirectResponse | None) -> str:
-    if found is None:
-        return NONE
-    return f"status {found.status}" + (f", body {found.body}" if found.body else "")
-
-
-def _spelled_fault(found: Fault) -> str:
-    parts = []
-    if found.abort:
-        parts.append(f"abort {found.abort}, abortPercent {found.abort_percent:g}")
-    if found.delay:
-        parts.append(f"delay {spell(found.delay)}, delayPercent {found.delay_percent:g}")
-    return ", ".join(parts) or NONE
 
 
 def _lines(places: Iterable[Place]) -> tuple[Line, ...]:

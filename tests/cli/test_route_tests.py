@@ -546,3 +546,71 @@ def test_standard_input(call):
     assert (done.code, done.err) == (
         2, "meshlint: error: tests are not read from standard input; name their files or folders\n"
     )  # fmt: skip
+
+
+AMBIENT = """\
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {istio.io/dataplane-mode: ambient, istio.io/use-waypoint: waypoint}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: waypoint, namespace: shop}
+spec:
+  gatewayClassName: istio-waypoint
+  listeners: [{name: mesh, port: 15008, protocol: HBONE}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web-canary, namespace: shop}
+spec:
+  selector: {app: web-canary}
+  ports: [{name: http, port: 80, targetPort: 8080}]
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web-canary, namespace: shop}
+spec:
+  template:
+    metadata: {labels: {app: web-canary}}
+    spec:
+      containers: [{name: app, image: app}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: web, namespace: shop}
+spec:
+  parentRefs: [{group: "", kind: Service, name: web}]
+  rules:
+    - matches: [{path: {value: /old}}]
+      filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplaceFullPath, replaceFullPath: /new}}}]
+      backendRefs: [{name: web, port: 80}, {name: web-canary, port: 80}]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: web, namespace: shop}
+spec:
+  targetRefs: [{group: "", kind: Service, name: web}]
+  rules:
+    - to: [{operation: {paths: [/old]}}]
+"""
+
+
+def test_one_waypoint_decides_for_all_destinations(call, folder):
+    """That of the service which the caller names, before it rewrites the path."""
+    parts = MESH.split("---\n")
+    write(folder, mesh="---\n".join(parts[1:4]), ambient=AMBIENT)
+    (folder / ".meshlint.yaml").write_text("complete: true\n")
+    (folder / "web.meshtest.yaml").write_text(
+        suite(
+            case("access: allowed, rewrite: {path: /new}", "path: /old"),
+            case("access: allowed", "path: /old").replace("host: web", "host: web-canary"),
+            case("notFound: true", "path: /new"),
+        )
+    )
+    done = call("test", ".")
+    assert (done.code, done.out) == (0, "3 route tests pass, 1 file\n")
+    policy = (folder / "ambient.yaml").read_text()
+    (folder / "ambient.yaml").write_text(policy.replace("paths: [/old]", "paths: [/new]"))
+    done = call("test", ".")
+    assert "+ access: denied (no rule of AuthorizationPolicy shop/web matches)  (ambient.yaml:43)" in done.out

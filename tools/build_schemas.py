@@ -123,6 +123,7 @@ def files(folder: Path) -> Iterator[tuple[str, str]]:
     facts = {name: _read(folder / f"{name}.json") for name in TAKEN}
     rules = _read(folder / "istio-rules.json")
     deprecated = _read(folder / "deprecated.json")
+    older = _read(folder / "older-versions.json")
     index: dict[str, Any] = {}
     for identity, entry, schema in _kinds(facts):
         kind = identity.partition("/")[2]
@@ -130,7 +131,9 @@ def files(folder: Path) -> Iterator[tuple[str, str]]:
             _apply_rules(kind, schema, rules)
         _mark_deprecated(schema, deprecated.get(identity, {}), rules["homes"])
         index[identity] = entry
-        yield entry["file"], _dump(_whole(identity, schema))
+        whole = _whole(identity, schema)
+        _add_older(whole, entry, older.get(identity, {}))
+        yield entry["file"], _dump(whole)
     for name, schema in _read(folder / "mesh-config.json").items():
         whole = {"$schema": DRAFT, "$id": f"urn:meshlint:istio:mesh:{name}", **_converted(schema, "")}
         yield f"istio/mesh/{name}.json", _dump(whole)
@@ -277,6 +280,23 @@ def _whole(identity: str, schema: Schema) -> Schema:
     properties.setdefault("status", free)
     required = ["apiVersion", "kind", *schema.pop("required", ())]
     return {"$schema": DRAFT, "$id": urn, **schema, "required": required, "properties": properties}
+
+
+def _add_older(schema: Schema, entry: dict[str, Any], older: dict[str, Any]) -> None:
+    """Versions of a kind that ask for something else than its newest one: a definition for each.
+
+    The facts say for a path which keywords differ there; null is one that the older version lacks.
+    """
+    plain = {key: value for key, value in schema.items() if not key.startswith("$")}
+    for name, changes in older.items():
+        own = json.loads(json.dumps(plain))
+        for path, keywords in changes.items():
+            for node in _at(own, path.split(".")):
+                node.update(keywords)
+                for absent in [key for key, value in keywords.items() if value is None]:
+                    del node[absent]
+        schema.setdefault("$defs", {})[name] = own
+        next(version for version in entry["versions"] if version["name"] == name)["definition"] = name
 
 
 # CEL rules and deprecations, at their places

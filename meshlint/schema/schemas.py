@@ -160,9 +160,11 @@ class Schemas:
     def _worded(self, resource: Resource, defect: Defect) -> Defect:
         """The words for an unknown field: what was meant, or where it belongs."""
         name = defect.name
-        path = spelled(steps_to(resource.root, defect.node))
+        steps = steps_to(resource.root, defect.node)
+        path, beside = spelled(steps), resource.root.dig(*steps[:-1])
+        written = beside.index if isinstance(beside, Mapping) else {}  # what is there already was not meant
         gone = schema_file("removed.json").get(resource.kind, {}).get(name)
-        near = sibling(name, (other for other in defect.siblings if other != name))
+        near = sibling(name, (other for other in defect.siblings if other not in written))
         homes = [] if near else self._homes_of(resource).of(name, path)
         start = f"{path} is no field of {resource.kind}"
         worded = replace(defect, severity="warning" if self._in_metadata(resource, defect) else None)

@@ -269,3 +269,50 @@ def test_releases_on_the_command_line(arguments: tuple[str, ...], found: list[tu
     done = subprocess.run(command, input=THREE_APIS, capture_output=True, text=True, check=False)
     findings = json.loads(done.stdout)["findings"]
     assert [(f["rule"], f["location"]["start"]["line"]) for f in findings] == found
+
+
+ROUTE = """\
+apiVersion: gateway.networking.k8s.io/{version}
+kind: TLSRoute
+metadata: {{name: passthrough, namespace: shop}}
+spec:
+  parentRefs: [{{name: edge}}]
+  rules:
+    - backendRefs: [{{name: cart, port: 8443}}]
+    - backendRefs: [{{name: stock, port: 8443}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("version", "found"),
+    [
+        ("v1", ["hostnames is required", "has 2 items, must have at most 1"]),
+        ("v1alpha3", ["hostnames is required", "has 2 items, must have at most 1"]),
+        ("v1alpha2", []),
+    ],
+)
+def test_an_older_version_that_asks_for_less(version: str, found: list[str]) -> None:
+    schemas = mesh_of(ROUTE.format(version=version)).schemas
+    messages = [d.message for defects in schemas.defects().values() for _, d in defects]
+    assert sorted(messages) == sorted(found)
+
+
+def test_what_an_older_version_does_not_know_either() -> None:
+    route = ROUTE.format(version="v1alpha2").replace("  rules:", "  hostname: shop.example.com\n  rules:")
+    [(_, defect)] = mesh_of(route).schemas.defects()["unknown-field"]
+    assert defect.message == "spec.hostname is no field of TLSRoute; did you mean hostnames?"
+
+
+def test_a_field_that_is_there_already_was_not_meant() -> None:
+    pool = """\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: cart, namespace: shop}
+spec:
+  hosts: [cart]
+  host: [stock]
+  http: [{route: [{destination: {host: cart}}]}]
+"""
+    [(_, defect)] = mesh_of(pool).schemas.defects()["unknown-field"]
+    assert "rename" not in (defect.help or "")
+    assert "hosts?" not in defect.message

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from meshlint.mesh.attachment import Attachments, Proxy, attachment_problem
 from meshlint.mesh.candidates import MANY, Candidates
+from meshlint.mesh.claims import Claims
 from meshlint.mesh.facts import all_of
 from meshlint.mesh.scope import ISTIO_SECURITY
 from meshlint.mesh.values import value_matches
@@ -176,11 +177,12 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A valid token. `issuer` and `subject` None: any; `audiences` empty: any."""
+    """A valid token. `issuer` and `subject` None: any; `audiences` empty: any; `claims` None: any others."""
 
     issuer: str | None = None
     subject: str | None = None
     audiences: tuple[str, ...] = ()
+    claims: Claims | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,23 @@ from collections.abc import Mapping as MappingOf
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
+from meshlint.mesh.claims import Claims, steps_of, values_of
 from meshlint.mesh.facts import all_of
 from meshlint.mesh.regex import full_match
 from meshlint.mesh.routes import gateway_key
 from meshlint.mesh.strings import matches_template
 from meshlint.records import dataclass
-from meshlint.source.nodes import Mapping, Node, Scalar, int_of, mappings, string_map, text_of, texts
+from meshlint.source.nodes import (
+    Mapping,
+    Node,
+    Scalar,
+    Sequence,
+    int_of,
+    mappings,
+    string_map,
+    text_of,
+    texts,
+)
 from meshlint.source.templates import is_placeholder
 
 if TYPE_CHECKING:
@@ -43,7 +54,8 @@ class Sender:
 class HttpRequest:
     """`target` is the path with its query; names of `headers` are lower case; `port` is the listener's.
 
-    `scheme` is '' where the request does not say: the listener does.
+    `scheme` is '' where the request does not say: the listener does. `claims` are those of its token, none
+    without a token, None where they are not known.
     """
 
     authority: str
@@ -52,6 +64,7 @@ class HttpRequest:
     scheme: str = ""
     headers: tuple[tuple[str, str], ...] = ()
     port: int | None = None
+    claims: Claims | None = None
 
     @property
     def path(self) -> str:
@@ -98,6 +111,34 @@ def meant_for(match: Mapping, context: str, namespace: str, sender: Sender, port
         known = sender.labels
         answer = all_of(answer, None if known is None else labels.items() <= known.items())
     return answer
+
+
+def doubt(route: Route, match: Mapping | None, request: HttpRequest) -> str:
+    """Why it cannot be told whether a rule takes a request, in words."""
+    name = text_of(route.node.get("name"))
+    rule = f"rule {name}" if name else "a rule"
+    nodes = [*_scalars(match)]
+    names = [key for part in ("headers", "withoutHeaders") for key, _ in _entries(match and match.get(part))]
+    if request.claims is None and any(key.startswith(CLAIMS) for key in names):
+        why = ": it asks for claims of the token, which are not known"
+    elif any(is_placeholder(node.text) for node in nodes):
+        why = ": its match is a template"
+    elif match is not None and texts(match.get("destinationSubnets")):
+        why = ": it asks for addresses"
+    else:
+        why = ": its regular expression is not read" if "regex" in str(match and match.plain()) else ""
+    return f"whether {rule} of {route.title} takes it cannot be told{why}"
+
+
+def _scalars(node: Node | None) -> Iterator[Scalar]:
+    if isinstance(node, Scalar):
+        yield node
+    elif isinstance(node, Mapping):
+        for _, value in node.index.values():
+            yield from _scalars(value)
+    elif isinstance(node, Sequence):
+        for item in node.items:
+            yield from _scalars(item)
 
 
 def virtual_service_takes(match: Mapping, request: HttpRequest) -> bool | None:
@@ -157,7 +198,7 @@ def _virtual_service_answers(match: Mapping, request: HttpRequest) -> Iterator[b
 
 def _header(name: str, node: Node, request: HttpRequest) -> bool | None:
     if name.startswith(CLAIMS):
-        return None
+        return _claim(name, node, request)
     value = _pseudo(name, request) if name.startswith(":") else request.header(name)
     if value is None:
         return False
@@ -167,12 +208,24 @@ def _header(name: str, node: Node, request: HttpRequest) -> bool | None:
 def _absent(name: str, node: Node, request: HttpRequest) -> bool | None:
     """withoutHeaders: a header that is not there counts as an empty one, unless presence is asked for."""
     if name.startswith(CLAIMS):
-        return None
+        found = _claim(name, node, request)
+        return None if found is None else not found
     value = request.header(name)
     if _is_presence(node):
         return value is None
     found = string_takes(node, value or "")
     return None if found is None else not found
+
+
+def _claim(name: str, node: Node, request: HttpRequest) -> bool | None:
+    """A claim of the token, any of whose values may match."""
+    if request.claims is None:
+        return None
+    values = values_of(request.claims, steps_of(name))
+    if _is_presence(node):
+        return bool(values)
+    answers = [string_takes(node, value) for value in values]
+    return True if True in answers else None if None in answers else False
 
 
 def _is_presence(node: Node) -> bool:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from meshlint.mesh.delegates import compatible, exported_to
 from meshlint.mesh.facts import Fact, all_of
 from meshlint.mesh.hosts import covers, intersect, specificity
-from meshlint.mesh.matches import HttpRequest, Sender, is_catch_all, meant_for, takes
+from meshlint.mesh.matches import HttpRequest, Sender, doubt, is_catch_all, meant_for, takes
 from meshlint.mesh.registry import TLS_LIKE, preferred
 from meshlint.mesh.routes import MESH, Route, server_hosts
 from meshlint.mesh.scope import ISTIO_NETWORKING, Evidence
@@ -333,7 +333,7 @@ def _walk(
             continue
         place = route.resource.place(match) if match is not None else route.place()
         if answer is None:
-            return Fact.missing(f"whether a rule of {route.title} takes it cannot be told", place)
+            return Fact.missing(doubt(route, match, request), place)
         if route.api == "APIRule" and _ambiguous(route, [r for r, _ in rules], request):
             return Fact.missing(f"several rules of {route.title} take it", place)
         if route.action != "delegate":
@@ -352,8 +352,8 @@ def _ambiguous(route: Route, routes: list[Route], request: HttpRequest) -> bool:
 def _taken(
     route: Route, pairs: Iterable[Pair], request: HttpRequest, context: str, sender: Sender
 ) -> tuple[bool | None, Mapping | None]:
-    """Does the rule take the request, and by which of its matches?"""
-    unsure = False
+    """Does the rule take the request, and by which of its matches? Else the first match that may take it."""
+    unsure: list[Mapping | None] = []
     for root, match in pairs:
         static = _meant(route, root, match, context, sender, request.port)
         if static is False:
@@ -361,8 +361,9 @@ def _taken(
         answer = all_of(static, _takes_both(route, root, match, request))
         if answer:
             return True, match if match is not None else root
-        unsure = unsure or answer is None
-    return (None if unsure else False), None
+        if answer is None:
+            unsure.append(match if match is not None else root)
+    return (None, unsure[0]) if unsure else (False, None)
 
 
 def _pairs(route: Route) -> Iterator[Pair]:
@@ -541,7 +542,7 @@ def _by_precedence(
             continue
         at = route.resource.place(match) if match is not None else route.place()
         if answer is None:
-            return Fact.missing(f"whether a rule of {route.title} takes it cannot be told", at)
+            return Fact.missing(doubt(route, match, request), at)
         rivals = [
             other
             for other, m in ranked[number + 1 :]

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from meshlint.mesh.claims import steps_of, values_of
 from meshlint.mesh.facts import all_of
 from meshlint.mesh.strings import glob, matches_string, matches_template
 from meshlint.source.templates import is_placeholder
@@ -62,6 +63,8 @@ def _condition(key: str, value: str, request: Request) -> bool | None:
         return any(matches_string(value, audience) for audience in token.audiences)
     if key == "request.auth.claims[iss]" and token.issuer is not None:
         return matches_string(value, token.issuer)
+    if token.claims is not None and key.startswith("request.auth.claims["):
+        return any(matches_string(value, found) for found in values_of(token.claims, steps_of(key)))
     return None
 
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from meshlint.findings import locate
 from meshlint.mesh.access import PLAIN, Access
 from meshlint.mesh.authz import Token
+from meshlint.mesh.claims import Claims, claims_of
 from meshlint.mesh.dataplane import DataPlane
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.matches import HttpRequest, Sender
@@ -163,7 +164,10 @@ def _caller(mesh: Mesh, case: Case) -> tuple[Caller, Workload | None]:
 def _token(data: Any) -> Token | None:
     if not isinstance(data, dict):
         return None
-    return Token(data["issuer"], data.get("subject"), tuple(data.get("audiences", ())))
+    named = {"iss": data["issuer"], "sub": data.get("subject"), "aud": data.get("audiences")}
+    known = {name: value for name, value in named.items() if value is not None}
+    claims = claims_of({**known, **data["claims"]}) if "claims" in data else None
+    return Token(data["issuer"], data.get("subject"), tuple(data.get("audiences", ())), claims)
 
 
 def _sent(case: Case) -> tuple[HttpRequest, str]:
@@ -186,6 +190,7 @@ def _served(mesh: Mesh, case: Case, caller: Caller, workload: Workload | None) -
     gateway = case.request.get("gateway")
     if gateway is not None:
         namespace, _, name = gateway.partition("/")
+        request = replace(request, claims=_claims(mesh, caller.token, namespace, name))
         return mesh.matching.at_gateway(request, host, namespace, name)
     if caller.peer is None and workload is not None:
         return Fact.missing(f"whether {workload.title} is in the mesh is not in the input")
@@ -202,6 +207,15 @@ def _served(mesh: Mesh, case: Case, caller: Caller, workload: Workload | None) -
         return Fact.missing(sidecar.reason, *sidecar.because)
     sender = Sender(caller.namespace, caller.labels)
     return mesh.matching.in_mesh(request, host, sender, sidecar.value)
+
+
+def _claims(mesh: Mesh, token: Token | None, namespace: str, name: str) -> Claims | None:
+    """The claims that a gateway routes by: of tokens that it reads."""
+    if token is None:
+        return ()
+    proxies = [p for g in mesh.gateways.find(namespace, name) for p in mesh.exposures.proxies_of(g)]
+    reads = bool(proxies) and all(mesh.authn.rules_of(proxy) for proxy in proxies)
+    return token.claims if reads else None
 
 
 def _through_waypoint(mesh: Mesh, request: HttpRequest, host: str, caller: Caller) -> Fact[Served]:

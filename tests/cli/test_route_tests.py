@@ -209,9 +209,9 @@ def test_the_whole_output_of_failures(run):
         FAIL what nobody can tell
           --> web.meshtest.yaml:8
           request  PUT web/x, from shop/client
-          rule     unknown: whether a rule of VirtualService shop/web takes it cannot be told
+          rule     unknown: whether rule look-around of VirtualService shop/web takes it cannot be told: its regular expression is not read
           - timeout: 2s  (web.meshtest.yaml:10)
-          + timeout: unknown: whether a rule of VirtualService shop/web takes it cannot be told  (mesh.yaml:55)
+          + timeout: unknown: whether rule look-around of VirtualService shop/web takes it cannot be told: its regular expression is not read  (mesh.yaml:57)
 
         3 of 3 route tests fail, 1 file
         """
@@ -614,3 +614,90 @@ def test_one_waypoint_decides_for_all_destinations(call, folder):
     (folder / "ambient.yaml").write_text(policy.replace("paths: [/old]", "paths: [/new]"))
     done = call("test", ".")
     assert "+ access: denied (no rule of AuthorizationPolicy shop/web matches)  (ambient.yaml:43)" in done.out
+
+
+# -- claims -------------------------------------------------------------------------------------------------
+
+CLAIMS = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: edge, namespace: shop}
+spec:
+  template:
+    metadata: {labels: {app: edge}}
+    spec:
+      containers: [{name: app, image: app}]
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: shop}
+spec:
+  selector: {app: edge}
+  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}]
+---
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: edge, namespace: shop}
+spec:
+  selector: {matchLabels: {app: edge}}
+  jwtRules: [{issuer: https://login, jwksUri: https://login/keys}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: edge, namespace: shop}
+spec:
+  hosts: [edge.test]
+  gateways: [edge]
+  http:
+    - name: admins
+      match: [{headers: {"@request.auth.claims.groups": {exact: admin}}}]
+      route: [{destination: {host: web}}]
+    - name: strangers
+      match: [{withoutHeaders: {"@request.auth.claims.sub": {}}}]
+      directResponse: {status: 401}
+    - name: others
+      directResponse: {status: 403}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: edge, namespace: shop}
+spec:
+  selector: {matchLabels: {app: edge}}
+  action: DENY
+  rules: [{when: [{key: "request.auth.claims[level]", notValues: [high]}]}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("token", "expect"),
+    [
+        pytest.param("", "rule: strangers, access: denied", id="no token has no claims"),
+        pytest.param("claims: {groups: [admin, dev], level: high}", "rule: admins", id="one of a list"),
+        pytest.param("claims: {groups: dev}, subject: a", "rule: others, access: denied", id="another"),
+        pytest.param("claims: {level: high}, subject: a", "rule: others, access: allowed", id="a policy"),
+        pytest.param("subject: a", "rule: unknown, access: unknown", id="claims that are not said"),
+    ],
+)
+def test_claims(call, folder, token, expect):
+    write(folder, mesh=MESH, edge=CLAIMS)
+    token = f", token: {{issuer: https://login, {token}}}" if token else ""
+    text = f"  - name: a\n    request: {{host: edge.test, gateway: shop/edge{token}}}\n    expect: {{{expect}}}\n"
+    (folder / "web.meshtest.yaml").write_text(suite(text))
+    (folder / ".meshlint.yaml").write_text("complete: true\n")
+    assert call("test", ".").out == "1 route test passes, 1 file\n"
+
+
+def test_claims_that_a_gateway_does_not_read(call, folder):
+    parts = CLAIMS.split("---\n")
+    write(folder, mesh=MESH, edge="---\n".join([*parts[:2], parts[3]]))
+    (folder / "web.meshtest.yaml").write_text(
+        suite(
+            "  - name: a\n    request: {host: edge.test, gateway: shop/edge, token: {issuer: a, claims: {groups: admin}}}\n"
+            "    expect: {rule: admins}\n"
+        )
+    )
+    done = call("test", ".")
+    assert (
+        "  rule     unknown: whether rule admins of VirtualService shop/edge takes it cannot be told: "
+        "it asks for claims of the token, which are not known\n"
+    ) in done.out

@@ -1,7 +1,7 @@
 """Which annotations does Istio not know, not read where they are, or no longer want?
 
-Spec istioctl-analyze IST0107, IST0108, IST0125, IST0135. Pod annotations on other objects than pods are in
-`injection`, as are refused ones of injected pods; deprecated ones of pods are in `sidecar`.
+Spec istioctl-analyze IST0107, IST0108, IST0125, IST0135, IST0136. Pod annotations on other objects than pods
+are in `injection`, as are refused ones of injected pods; deprecated ones of pods are in `sidecar`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,14 @@ from typing import Any, Final
 from meshlint.checks.admission.blocks import once
 from meshlint.findings import Draft
 from meshlint.mesh.annotations import (
+    ADDED_WITHOUT_INIT,
+    DEPRECATED,
     DEPRECATED_ON_SERVICES,
     HOMES,
     LABELS,
     POD_ANNOTATIONS,
+    SETTLED,
+    WRITTEN_BY_ISTIO,
     is_istios,
     is_known,
 )
@@ -27,7 +31,7 @@ from meshlint.records import dataclass
 from meshlint.resources import Place, Resource
 from meshlint.schema.suggest import sibling
 from meshlint.source.nodes import Mapping as MappingNode
-from meshlint.source.nodes import Scalar
+from meshlint.source.nodes import Scalar, text_of
 from meshlint.source.templates import is_placeholder
 
 Options = Mapping[str, Any]
@@ -182,3 +186,39 @@ def invalid(mesh: Mesh, options: Options) -> Iterator[Draft]:
                 label=f"expected {refusal.expected}",
                 help=f"write {refusal.expected}",
             )
+
+
+def alpha(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    """Annotations of alpha status where Istio reads them; other rules say that one does nothing or is old."""
+    accepted = frozenset(options.get("accepted", ()))
+    for written in _written(mesh):
+        name = written.name
+        if name in accepted or not _alpha_here(written) or _added_by_the_injector(written):
+            continue
+        yield Draft(
+            written.place,
+            f"policy: {written.title} has the annotation {name}, which is alpha: the next release may read "
+            "it differently, or not at all",
+            label="alpha",
+            help="read the notes of each release before an upgrade, or do without it",
+            equivalents=None if written.kind in _EXAMINED else (),
+        )
+
+
+def _alpha_here(written: _Written) -> bool:
+    name = written.name
+    if name in SETTLED or name in WRITTEN_BY_ISTIO or name in DEPRECATED or name in DEPRECATED_ON_SERVICES:
+        return False
+    if name in POD_ANNOTATIONS:
+        return written.kind == "Pod"
+    if name == "galley.istio.io/analyze-suppress":
+        return True
+    return name != "istio.io/dry-run" and written.kind in HOMES.get(name, ())
+
+
+def _added_by_the_injector(written: _Written) -> bool:
+    """On a Pod that it leaves without an init container, the injector writes down how traffic is captured."""
+    if written.name not in ADDED_WITHOUT_INIT or written.resource.kind != "Pod":
+        return False
+    containers = written.resource.mappings("spec", "initContainers")
+    return not any(text_of(container.get("name")) == "istio-init" for container in containers)

@@ -21,6 +21,7 @@ from meshlint.mesh.releases import (
     NO_OPERATOR,
     OLDEST_DEFINITIONS,
     REMOVED,
+    SERVED_DEFINITIONS,
     Experiment,
 )
 from meshlint.mesh.scope import ISTIO_EXTENSIONS, ISTIO_NETWORKING
@@ -33,6 +34,7 @@ from meshlint.source.templates import is_placeholder
 Options = Mapping[str, Any]
 
 _BUNDLE: Final = "gateway.networking.k8s.io/bundle-version"
+_UNSERVED: Final = {"v1beta1": "IST0156", "v1": "IST0172"}
 _CLAIM: Final = "@request.auth.claims"
 _RELEASE: Final = re.compile(r"v?([0-9]+)\.([0-9]+)(?:\.([0-9]+))?(?:[-+].*)?$")
 
@@ -194,6 +196,53 @@ def gateway_api_crd_version(mesh: Mesh, options: Options) -> Iterator[Draft]:
                 label=f"older than {needed}",
                 help=f"install the definitions of the Gateway API {needed} or later before Istio",
             )
+
+
+# -- gateway-api-crd-served -----------------------------------------------------------------------
+
+
+def gateway_api_crd_served(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    for resource in mesh.scope.of("apiextensions.k8s.io", "CustomResourceDefinition"):
+        wanted = SERVED_DEFINITIONS.get(resource.name)
+        served = _served(resource) if wanted else None
+        if wanted is None or served is None:
+            continue
+        missing = [version for version in wanted if version not in served]
+        if missing:
+            yield _not_served(resource, missing, sorted(served))
+
+
+def _served(resource: Resource) -> set[str] | None:
+    """The versions that a definition serves; None where that is not written."""
+    versions = resource.mappings("spec", "versions")
+    found = set()
+    for version in versions:
+        name, served = text_of(version.get("name")), version.get("served")
+        if name is None or is_placeholder(name) or not isinstance(served, Scalar):
+            return None
+        if not isinstance(served.value, bool):
+            return None
+        found |= {name} if served.value else set()
+    return found if versions else None
+
+
+def _not_served(resource: Resource, missing: list[str], served: list[str]) -> Draft:
+    """Without v1beta1 Istio does not read the kind; without v1 a later release does not."""
+    now = "v1beta1" in missing
+    effect = "Istio finds no objects of the kind" if now else "a later Istio reads v1 alone"
+    versions = enumerate(resource.mappings("spec", "versions"))
+    at = next((n for n, version in versions if text_of(version.get("name")) == missing[0]), None)
+    return Draft(
+        resource.place_at("spec", "versions", part="key")
+        if at is None
+        else resource.place_at("spec", "versions", at, "served"),
+        f"{resource.title} does not serve {' and '.join(missing)}, only {', '.join(served) or 'nothing'}: "
+        f"{effect}",
+        label=f"no {missing[0]} served",
+        help="install the definitions of a current release of the Gateway API before Istio",
+        severity="error" if now else None,
+        equivalents=tuple(_UNSERVED[version] for version in missing),
+    )
 
 
 # -- wasm-unpinned --------------------------------------------------------------------------------

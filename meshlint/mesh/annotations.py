@@ -136,6 +136,38 @@ DEPRECATED = {
     "traffic.sidecar.istio.io/kubevirtInterfaces": "istio.io/reroute-virtual-interfaces",
 }
 
+#: annotations of beta or stable status; all others that Istio knows are alpha
+SETTLED = frozenset(
+    {
+        "ambient.istio.io/redirection",
+        "kubernetes.io/ingress.class",
+        "proxy.istio.io/config",
+        "sidecar.istio.io/inject",
+        "traffic.istio.io/nodeSelector",
+    }
+)
+#: annotations that Istio itself writes on objects
+WRITTEN_BY_ISTIO = frozenset(
+    {
+        "gateway.istio.io/controller-version",
+        "istio.io/autoRegistrationGroup",
+        "istio.io/connectedAt",
+        "istio.io/disconnectedAt",
+        "istio.io/rev",
+        "istio.io/workloadController",
+        "sidecar.istio.io/status",
+    }
+)
+#: annotations that the injector adds to pods which it gives no init container
+ADDED_WITHOUT_INIT = frozenset(
+    {
+        _SIDECAR + "interceptionMode",
+        _TRAFFIC + "excludeInboundPorts",
+        _TRAFFIC + "includeInboundPorts",
+        _TRAFFIC + "includeOutboundIPRanges",
+    }
+)
+
 
 def is_istios(key: str) -> bool:
     """Does an annotation belong to Istio? (IST0108)"""

@@ -44,6 +44,13 @@ OLDEST_DEFINITIONS: Final[dict[str, str]] = {
     "tlsroutes.gateway.networking.k8s.io": "1.5.0",
     "tcproutes.gateway.networking.k8s.io": "1.6.0",
 }
+#: definitions of the Gateway API -> the versions that they have to serve for Istio (IST0156, IST0172)
+SERVED_DEFINITIONS: Final[dict[str, tuple[str, ...]]] = {
+    "gatewayclasses.gateway.networking.k8s.io": ("v1beta1", "v1"),
+    "gateways.gateway.networking.k8s.io": ("v1beta1", "v1"),
+    "httproutes.gateway.networking.k8s.io": ("v1beta1", "v1"),
+    "referencegrants.gateway.networking.k8s.io": ("v1beta1",),
+}
 
 
 _PROVIDERS: Final = "define an extension provider and name it in a Telemetry"

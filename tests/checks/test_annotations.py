@@ -6,17 +6,27 @@ import pytest
 
 from meshlint.checks.annotations import _meant
 from meshlint.findings import Finding
-from meshlint.mesh.annotations import ANYWHERE, DEPRECATED, DEPRECATED_ON_SERVICES, HOMES, POD_ANNOTATIONS
-from meshlint.policy.rules import load_rules
+from meshlint.mesh.annotations import (
+    ADDED_WITHOUT_INIT,
+    ANYWHERE,
+    DEPRECATED,
+    DEPRECATED_ON_SERVICES,
+    HOMES,
+    POD_ANNOTATIONS,
+    SETTLED,
+    WRITTEN_BY_ISTIO,
+)
+from meshlint.policy.rules import Rule, load_rules
 from meshlint.policy.run import run
 from tests.support import mesh_of
 
 NAMES = ("annotation-", "injection-", "dry-run", "reserved-annotation")
-RULES = [rule for rule in load_rules().values() if rule.name.startswith(NAMES)]
+ALPHA = "annotation-alpha"  # says nothing about right and wrong, and so is asked by itself
+RULES = [rule for rule in load_rules().values() if rule.name.startswith(NAMES) and rule.name != ALPHA]
 
 
-def found(text: str) -> list[Finding]:
-    findings, errors = run(RULES, mesh_of(text))
+def found(text: str, rules: list[Rule] = RULES) -> list[Finding]:
+    findings, errors = run(rules, mesh_of(text))
     assert errors == []
     return findings
 
@@ -131,3 +141,55 @@ def test_refused_values_are_said_once(label: str) -> None:
 )
 def test_suggestions(written: str, meant: str | None) -> None:
     assert _meant(written) == meant
+
+
+def pod(annotation: str, init: str) -> str:
+    return f"""
+apiVersion: v1
+kind: Pod
+metadata: {{name: a, namespace: shop, annotations: {{{annotation}}}}}
+spec: {{containers: [{{name: a, image: a}}], initContainers: [{{name: {init}, image: a}}]}}
+"""
+
+
+CAPTURED = 'traffic.sidecar.istio.io/includeInboundPorts: "80"'
+
+
+def test_the_stages_are_those_of_the_catalogue() -> None:
+    """Five annotations are beta or stable (spec istioctl-analyze, appendix A)."""
+    known = {*POD_ANNOTATIONS, *HOMES, *ANYWHERE}
+    assert len(SETTLED) == 5
+    assert known > SETTLED
+    assert known > WRITTEN_BY_ISTIO
+    assert ADDED_WITHOUT_INIT < POD_ANNOTATIONS
+
+
+@pytest.mark.parametrize(
+    ("text", "codes"),
+    [
+        (thing("v1", "Service", "networking.istio.io/exportTo: x"), ["IST0136"]),
+        (thing("v1", "Namespace", "topology.istio.io/controlPlaneClusters: x"), ["IST0136"]),
+        (thing("v1", "Namespace", "galley.istio.io/analyze-suppress: x"), ["IST0136"]),
+        (thing("v1", "Namespace", "networking.istio.io/exportTo: x"), []),
+        (thing("v1", "Service", "traffic.istio.io/nodeSelector: x"), []),
+        (thing("v1", "Service", "istio.io/rev: x"), []),
+        (thing("v1", "Service", "alpha.istio.io/kubernetes-serviceaccounts: x"), []),
+        (thing("v1", "Service", "istio.io/nothing: x"), []),
+        (
+            thing("networking.istio.io/v1", "ServiceEntry", "networking.istio.io/traffic-distribution: x"),
+            [""],
+        ),
+        (thing("networking.istio.io/v1", "WorkloadEntry", "istio.io/autoRegistrationGroup: x"), []),
+        (thing("security.istio.io/v1", "AuthorizationPolicy", "istio.io/dry-run: 'true'"), []),
+        (pod("sidecar.istio.io/proxyCPU: 1", "a"), ["IST0136"]),
+        (pod("sidecar.istio.io/inject: 'true'", "a"), []),
+        (pod("sidecar.istio.io/status: x", "a"), []),
+        (pod("sidecar.istio.io/discoveryAddress: x", "a"), []),
+        (pod(CAPTURED, "a"), []),
+        (pod(CAPTURED, "istio-init"), ["IST0136"]),
+        (PODS % CAPTURED, ["IST0136"]),
+    ],
+)
+def test_alpha(text: str, codes: list[str]) -> None:
+    said = found(text, [load_rules()[ALPHA]])
+    assert ["".join(finding.equivalents) for finding in said] == codes

@@ -272,6 +272,35 @@ spec:
     assert ("gateway-api-crd-version" in said(text, istio_version=istio)) is found
 
 
+@pytest.mark.parametrize(
+    ("name", "versions", "expected"),
+    [
+        ("gateways", "{name: v1, served: true}, {name: v1beta1, served: true}", None),
+        ("gateways", "{name: v1beta1, served: true}", "warning IST0172"),
+        ("gateways", "{name: v1, served: true}, {name: v1beta1, served: false}", "error IST0156"),
+        ("gateways", "{name: v1alpha2, served: true}", "error IST0156+IST0172"),
+        ("gateways", "{name: v1, served: '${ON}'}", None),
+        ("gateways", "{name: v1}", None),
+        ("gateways", "", None),
+        ("referencegrants", "{name: v1beta1, served: true}", None),
+        ("referencegrants", "{name: v1alpha2, served: true}", "error IST0156"),
+        ("grpcroutes", "{name: v1, served: true}", None),
+    ],
+)
+def test_versions_that_definitions_of_the_gateway_api_serve(
+    name: str, versions: str, expected: str | None
+) -> None:
+    group = "gateway.networking.k8s.io"
+    text = f"""
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {{name: {name}.{group}}}
+spec: {{group: {group}, scope: Namespaced, names: {{kind: X, plural: {name}}}, versions: [{versions}]}}
+"""
+    found = [f for f in findings(text) if f.rule == "gateway-api-crd-served"]
+    assert [f"{f.severity} {'+'.join(f.equivalents)}" for f in found] == ([expected] if expected else [])
+
+
 def test_tables_know_the_newest_release() -> None:
     assert newest("istio") == NEWEST
     assert all(removal.instead for removal in REMOVED.values())

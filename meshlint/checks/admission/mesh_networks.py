@@ -31,14 +31,20 @@ _RESOLVE: Final = "RESOLVE_HOSTNAME_GATEWAYS"
 
 
 def check(mesh: Mesh, options: Options) -> Iterator[Draft]:
-    for networks in (*_in_config_maps(mesh), *_in_values(mesh)):
-        for name in networks.node:
-            network = networks.block(name)
+    for name, network in networks(mesh):
+        for endpoints in network.blocks("endpoints"):
+            yield from _endpoints(endpoints, name)
+        for gateway in network.blocks("gateways"):
+            yield from _gateway(mesh, gateway, name)
+
+
+def networks(mesh: Mesh) -> Iterator[tuple[str, Block]]:
+    """Every network that the input defines, with its name."""
+    for written in (*_in_config_maps(mesh), *_in_values(mesh)):
+        for name in written.node:
+            network = written.block(name)
             if network is not None:
-                for endpoints in network.blocks("endpoints"):
-                    yield from _endpoints(endpoints, name)
-                for gateway in network.blocks("gateways"):
-                    yield from _gateway(mesh, gateway, name)
+                yield name, network
 
 
 def _in_config_maps(mesh: Mesh) -> Iterator[Block]:
@@ -48,9 +54,9 @@ def _in_config_maps(mesh: Mesh) -> Iterator[Block]:
         if resource is not None and isinstance(text, Scalar):
             read = embedded(resource.file, text)
             if not read.templated and isinstance(read.root, YamlMapping):
-                networks = Block(resource, read.root).block("networks")
-                if networks is not None:
-                    yield networks
+                found = Block(resource, read.root).block("networks")
+                if found is not None:
+                    yield found
 
 
 def _in_values(mesh: Mesh) -> Iterator[Block]:
@@ -58,9 +64,9 @@ def _in_values(mesh: Mesh) -> Iterator[Block]:
         for layer in source.values or ():
             if layer.resource is not None and not layer.at and isinstance(layer.node, YamlMapping):
                 settings = Block(layer.resource, layer.node).block("global")
-                networks = settings.block("meshNetworks") if settings is not None else None
-                if networks is not None:
-                    yield networks
+                found = settings.block("meshNetworks") if settings is not None else None
+                if found is not None:
+                    yield found
 
 
 def _draft(place: Place, network: str, says: str, problem: str, advice: str) -> Draft:

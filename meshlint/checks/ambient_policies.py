@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from meshlint.checks.admission.blocks import once
 from meshlint.checks.gateway_pods import by_labels
 from meshlint.checks.injection import namespace_injects
 from meshlint.findings import Draft
@@ -39,6 +40,8 @@ _KINDS: Final = (
     (ISTIO_EXTENSIONS, "TrafficExtension"),
     (ISTIO_TELEMETRY, "Telemetry"),
 )
+#: workloads whose labels are looked at for one finding
+_LOOKED_AT: Final = 50
 #: what is left undone
 _EFFECTS: Final = {
     "RequestAuthentication": "no token is checked",
@@ -132,14 +135,33 @@ def _pods(mesh: Mesh, policy: Resource) -> Iterator[Draft]:
 
 def _captured(mesh: Mesh, policy: Resource, pods: list[Workload], selector: Mapping[str, str]) -> Fact[bool]:
     """Is ztunnel all that the pods have? Those outside of the mesh, and waypoints, do not count."""
+    if selector:
+        return _judged(mesh, pods) if pods else _unseen(mesh, policy.ns, selector)
+    known = _namespaces(mesh)
+    if policy.ns not in known:
+        known[policy.ns] = _judged(mesh, pods) if pods else _unseen(mesh, policy.ns, selector)
+    return known[policy.ns]
+
+
+@once
+def _namespaces(mesh: Mesh) -> dict[str, Fact[bool]]:
+    """Answers for all pods of a namespace, which many policies may ask for."""
+    return {}
+
+
+def _judged(mesh: Mesh, pods: list[Workload]) -> Fact[bool]:
     planes = [mesh.data_planes.of(workload) for workload in pods]
     inside = [plane for plane in planes if not plane.is_(DataPlane.NONE, DataPlane.WAYPOINT)]
-    if inside:
-        ambient = all(plane.is_(DataPlane.AMBIENT) for plane in inside)
-        return Fact.of(ambient, *inside[0].because[:1], certain=all(plane.certain for plane in inside))
-    mode = mesh.namespaces.label(policy.ns, MODE)
-    unseen = not planes and not (selector and mesh.workloads.within(policy.ns))
-    ambient = unseen and mode.is_("ambient") and namespace_injects(mesh, policy.ns) is None
+    ambient = bool(inside) and all(plane.is_(DataPlane.AMBIENT) for plane in inside)
+    places = inside[0].because[:1] if inside else ()
+    return Fact.of(ambient, *places, certain=all(plane.certain for plane in inside))
+
+
+def _unseen(mesh: Mesh, namespace: str, selector: Mapping[str, str]) -> Fact[bool]:
+    """Pods that are not in the input: labels that no pod of the input has are likelier to be wrong."""
+    mode = mesh.namespaces.label(namespace, MODE)
+    misses = bool(selector) and bool(mesh.workloads.within(namespace))
+    ambient = not misses and mode.is_("ambient") and namespace_injects(mesh, namespace) is None
     return Fact.of(ambient, *mode.because[:1], certain=False)
 
 
@@ -153,6 +175,18 @@ def _has_gateways(mesh: Mesh, namespace: str) -> bool:
 
 def _has_waypoints(mesh: Mesh, namespace: str) -> bool:
     """May a waypoint read the Telemetry of a namespace: one in it, or one of its Services?"""
+    known = _with_waypoints(mesh)
+    if namespace not in known:
+        known[namespace] = _look_for_waypoints(mesh, namespace)
+    return known[namespace]
+
+
+@once
+def _with_waypoints(mesh: Mesh) -> dict[str, bool]:
+    return {}
+
+
+def _look_for_waypoints(mesh: Mesh, namespace: str) -> bool:
     if not mesh.namespaces.label(namespace, USE_WAYPOINT).is_(None, "none"):
         return True
     if any(map(mesh.ambient.is_waypoint, mesh.scope.within(GATEWAY_API, "Gateway", namespace))):
@@ -195,7 +229,7 @@ def _unread(mesh: Mesh, policy: Resource, captured: Fact[bool]) -> Draft:
 
 def _enrolled(mesh: Mesh, namespace: str, pods: list[Workload]) -> bool:
     inherited = mesh.namespaces.label(namespace, USE_WAYPOINT).or_else(None)
-    labels = [workload.labels.get(USE_WAYPOINT, inherited) for workload in pods] or [inherited]
+    labels = [workload.labels.get(USE_WAYPOINT, inherited) for workload in pods[:_LOOKED_AT]] or [inherited]
     return all(label and label != "none" for label in labels)
 
 

@@ -33,6 +33,28 @@ def test_1_7_protocol(name: str, app_protocol: str, number: int, protocol: str) 
 
 
 @pytest.mark.parametrize(
+    ("name", "app_protocol", "number", "l7"),
+    [
+        ("http-web", "", 80, True),
+        ("web", "", 80, True),
+        ("httpweb", "", 80, True),
+        ("grpc-api", "", 80, True),
+        ("grpcapi", "", 80, True),
+        ("tcp-http", "", 80, False),
+        ("https", "", 443, False),
+        ("mysql", "", 3306, False),
+        ("", "", 3306, False),
+        ("web", "http", 80, True),
+        ("http", "tcp", 80, False),
+        ("http", "mycorp.io/foo", 80, True),
+        ("", "", 9092, True),
+    ],
+)
+def test_1_7_l7_features(name: str, app_protocol: str, number: int, l7: bool) -> None:
+    assert (protocol_of(name, app_protocol, number) not in OPAQUE) is l7
+
+
+@pytest.mark.parametrize(
     ("name", "app_protocol", "number", "transport", "protocol"),
     [
         ("http", "", 80, "UDP", "UDP"),

@@ -145,9 +145,18 @@ def _in_mesh(block: Block) -> bool:
 
 
 def _host_problem(block: Block, text: str) -> str:
-    if not ip_problem(text) or (text.startswith("outbound_") and not _in_mesh(block)):
+    if not ip_problem(text):
+        return ""
+    if text.startswith("outbound_") and not _in_mesh(block) and _matches_sni(block):
         return ""
     return wildcard_domain_problem(text)
+
+
+def _matches_sni(block: Block) -> bool:
+    """Is there a match for SNI, so that hosts may have the form that proxies send to each other?"""
+    return any(
+        "sniHosts" in match.node.index for rule in block.blocks("tls") for match in rule.blocks("match")
+    )
 
 
 def _overlaps(block: Block, entries: list[tuple[Scalar, str]]) -> Iterator[Draft]:

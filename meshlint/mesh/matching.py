@@ -112,16 +112,15 @@ class Matching:
         service = services[0] if services else None
         if service is None and port.value != _HTTP_PORT:
             # without a service only this port has routes for HTTP (1.7), and the service may be elsewhere
-            return Fact.missing(f"the host {name} is not in the input")
+            return self._unregistered(request, sidecar, host, sender.namespace)
         entry = service.port(port.value) if service is not None else None
         if (
             service is not None
             and sidecar is not None
             and not self.mesh.sidecars.reaches(sidecar, service, sender.namespace)
         ):
-            return Fact.missing(
-                f"{sidecar.resource.title} does not import {service.host}", sidecar.resource.place()
-            )
+            reason = f"{sidecar.resource.title} does not import {service.host}"
+            return self._beyond(request, sidecar, reason, sidecar.resource.place())
         owners = self._owners_in_mesh(name, sender, sidecar)
         read = entry is None or not entry.opaque
         wanted = "http" if entry is None or read else "tls" if entry.protocol in TLS_LIKE else "tcp"
@@ -129,8 +128,35 @@ class Matching:
         if found is not None:
             return found
         if service is None:
-            return Fact.missing(f"the host {name} is not in the input")
+            return self._unregistered(request, sidecar, host, sender.namespace)
         return Fact.of(_to_service(request, service, entry, read), service.resource.place())
+
+    def _unregistered(
+        self, request: HttpRequest, sidecar: Sidecar | None, host: str, namespace: str
+    ) -> Fact[Served]:
+        """A host that clients of a namespace do not see: kept from them, or nowhere in the input."""
+        names = self._names(host, namespace)
+        hidden = [service for name in names for service in self.mesh.registry.by_host(name)]
+        if hidden:
+            reason = f"{hidden[0].resource.title} is not exported to {namespace}"
+            return self._beyond(request, sidecar, reason, hidden[0].resource.place())
+        settings = self.mesh.settings
+        if settings.complete and not settings.remainder:
+            return self._beyond(request, sidecar, f"nothing is registered for {names[0]}")
+        return Fact.missing(f"the host {names[0]} is not in the input")
+
+    def _beyond(
+        self, request: HttpRequest, sidecar: Sidecar | None, reason: str, *because: Place
+    ) -> Fact[Served]:
+        """What a client's proxy does not know: stopped under REGISTRY_ONLY, else passed on unread (1.11)."""
+        mode = self.mesh.config.setting("outboundTrafficPolicy", "mode")
+        if sidecar is not None and sidecar.mode:
+            mode = Fact.of(sidecar.mode, sidecar.resource.place_at("spec", "outboundTrafficPolicy"))
+        if not mode.is_("REGISTRY_ONLY") or not mode.because:
+            return Fact.missing(reason, *because)
+        places = (*because, *mode.because)
+        stopped = f"{reason}, and the mode REGISTRY_ONLY stops what is not known"
+        return Fact.of(_nowhere(request, places[0]), *places, reason=stopped)
 
     def directly(self, request: HttpRequest, host: str, namespace: str) -> Fact[Served]:
         """The same for a client whose requests no proxy reads: they go where they are addressed to."""
@@ -147,14 +173,19 @@ class Matching:
     def callees(self, host: str, namespace: str) -> list[Service]:
         """Services that clients of a namespace mean by a host: short, with a namespace, or in full."""
         registry = self.mesh.registry
-        names = [registry.resolve(host, namespace)]
-        names += [f"{host}.svc.{registry.domain}", f"{host}.{registry.domain}"] if "." in host else []
+        names = self._names(host, namespace)
         for name in names:
             seen = [s for s in registry.by_host(name) if registry.visible(s, namespace)]
             if seen:
                 return preferred(seen, namespace)
         covering = registry.covering(names[0])
         return [s for s in covering if s.host.startswith("*") and registry.visible(s, namespace)][:1]
+
+    def _names(self, host: str, namespace: str) -> list[str]:
+        """What a host may be short for."""
+        registry = self.mesh.registry
+        longer = [f"{host}.svc.{registry.domain}", f"{host}.{registry.domain}"] if "." in host else []
+        return [registry.resolve(host, namespace), *longer]
 
     def _owners_in_mesh(self, host: str, sender: Sender, sidecar: Sidecar | None) -> list[_Owner]:
         """Whose rules the client sees for the host, the most specific first."""

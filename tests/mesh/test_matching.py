@@ -627,3 +627,53 @@ spec:
     assert name(enter(mesh, "/get")) == "unnamed"
     assert name(enter(mesh, "/get", method="POST")) == "nowhere"
     assert name(enter(mesh, "/items/7")) == "unnamed"
+
+
+class TestRegistryOnly:
+    """1.11: what is not imported is stopped under REGISTRY_ONLY, else passed on unread."""
+
+    MODE = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data: {mesh: "outboundTrafficPolicy: {mode: %s}"}
+"""
+    ONLY = MODE % "REGISTRY_ONLY"
+    SIDECAR = """
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: default, namespace: web}
+spec: {egress: [{hosts: ["./*"]}]%s}
+"""
+    HIDDEN = (
+        service()
+        .replace("spec:", "  annotations: {networking.istio.io/exportTo: .}\nspec:")
+        .replace("metadata: {name: a, namespace: shop}", "metadata:\n  name: a\n  namespace: shop")
+    )
+
+    def found(self, host, *texts, complete=False):
+        mesh = mesh_of(*texts, settings=Settings(complete=complete))
+        sidecar = next(iter(mesh.sidecars.all), None)
+        name, _, port = host.partition(":")
+        request = HttpRequest(host, port=int(port) if port else None)
+        return mesh.matching.in_mesh(request, name, Sender("web"), sidecar)
+
+    EMPTY = ", outboundTrafficPolicy: {}"
+    ROWS = (
+        pytest.param("a.shop", (service(), SIDECAR % "", ONLY), False, True, id="not imported"),
+        pytest.param("a.shop", (service(), SIDECAR % "", MODE % "ALLOW_ANY"), False, False, id="passed on"),
+        pytest.param("a.shop", (service(), SIDECAR % EMPTY), False, True, id="of the Sidecar"),
+        pytest.param("a.shop", (service(), SIDECAR % ""), False, False, id="no mode"),
+        pytest.param("a.shop", (HIDDEN, ONLY), False, True, id="not exported"),
+        pytest.param("a.shop:81", (HIDDEN, ONLY), False, True, id="not exported, at another port"),
+        pytest.param("example.com", (ONLY,), True, True, id="not registered"),
+        pytest.param("example.com", (ONLY,), False, False, id="registered elsewhere, perhaps"),
+    )  # fmt: skip
+
+    @pytest.mark.parametrize(("host", "texts", "complete", "stopped"), ROWS)
+    def test_row(self, host, texts, complete, stopped):
+        found = self.found(host, *texts, complete=complete)
+        assert found.known is stopped
+        if stopped:
+            assert found.value.way is Way.NOWHERE
+            assert found.reason.endswith("and the mode REGISTRY_ONLY stops what is not known")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any, Final
 
-from meshlint.cli.state import Answer, At, answer_of
+from meshlint.cli.state import ALL, Answer, At, Wanted, answer_of
 from meshlint.findings import ResourceRef, reference
 from meshlint.mesh.access import Access
 from meshlint.mesh.calls import Callers, Calls, Target
@@ -96,11 +96,10 @@ class CallState:
             yield from _service(service, look)
 
 
-def calls_of(mesh: Mesh, namespaces: Iterable[str] = ()) -> CallState:
-    """All Services with pods of their own, or those of some namespaces."""
-    wanted = frozenset(namespaces)
+def calls_of(mesh: Mesh, wanted: Wanted = ALL) -> CallState:
+    """All Services with pods of their own, or those that are asked for."""
     found = (s for s in mesh.registry.services if s.kind in ("service", "headless"))
-    return CallState(tuple(_state(mesh, s) for s in found if not wanted or s.namespace in wanted))
+    return CallState(tuple(_state(mesh, s) for s in found if wanted(s.resource)))
 
 
 def _json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -150,26 +149,45 @@ def _service(service: ServiceState, look: Paint) -> Iterator[str]:
     if service.exported_to is not None:
         yield f"  exported to {', '.join(service.exported_to) or 'nobody'}"
     for port in service.ports:
-        yield from _port(port)
+        if not port.targets:
+            yield f"  {_port(port)}: unknown, its pods are not in the input"
+    for calls, headings in _alike(service.ports).items():
+        yield from (f"  {heading}" for heading in headings)
+        yield from (_calls(one, calls) for one in sorted(calls, key=_last))
     for unseen in service.unseen:
         more = f" and {unseen.more} more with the same hosts" if unseen.more else ""
         yield f"  unseen by the pods of {_title(unseen.sidecar)}{more}  ({_at(unseen.at)})"
     yield ""
 
 
-def _port(port: PortState) -> Iterator[str]:
-    name = f" {port.name}" if port.name else ""
-    if not port.targets:
-        yield f"  port {port.port}{name}: unknown, its pods are not in the input"
-    for (title, number, calls), versions in _alike(port.targets).items():
-        more = f" ({versions} versions)" if versions > 1 else ""
-        yield f"  port {port.port}{name} -> {number or '?'} of {title}{more}"
-        yield from (_calls(one, calls) for one in calls)
+def _port(port: PortState) -> str:
+    return f"port {port.port} {port.name}" if port.name else f"port {port.port}"
 
 
-def _alike(targets: Iterable[TargetState]) -> dict[tuple[str, int | None, tuple[CallsState, ...]], int]:
-    """Targets with how many versions of them there are that fare alike."""
-    return Counter((_title(t.workload), t.port, t.calls) for t in targets)
+def _alike(ports: Iterable[PortState]) -> dict[tuple[CallsState, ...], list[str]]:
+    """Ports and the workloads behind them, those together that fare alike."""
+    found: dict[tuple[CallsState, ...], list[str]] = defaultdict(list)
+    for port in ports:
+        groups: dict[tuple[tuple[CallsState, ...], int | None], list[str]] = defaultdict(list)
+        for target in port.targets:
+            groups[target.calls, target.port].append(_title(target.workload))
+        for (calls, number), titles in groups.items():
+            found[calls].append(f"{_port(port)} -> {number or '?'} of {_some_of(titles)}")
+    return found
+
+
+def _some_of(titles: list[str]) -> str:
+    """Each once, with how many versions of it there are."""
+    counted = [
+        f"{title} ({versions} versions)" if versions > 1 else title
+        for title, versions in Counter(titles).items()
+    ]
+    return _some(tuple(counted[:_MOST]), len(counted) - _MOST)
+
+
+def _last(calls: CallsState) -> bool:
+    """All others come after those that are told apart from them."""
+    return any(one.kind in ("others", "plain", "unsure") for one in calls.callers)
 
 
 def _calls(calls: CallsState, every: tuple[CallsState, ...]) -> str:

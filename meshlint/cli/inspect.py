@@ -13,7 +13,7 @@ from meshlint.cli.calls import CallState, calls_of
 from meshlint.cli.main import SETTINGS
 from meshlint.cli.options import color_option, configured, roots, rules_for, scope_options, wants_color
 from meshlint.cli.refusal import Refusal
-from meshlint.cli.state import State, state_of
+from meshlint.cli.state import ALL, State, Wanted, state_of
 from meshlint.cli.state_table import table
 from meshlint.lint import mesh_of
 from meshlint.report.paint import paint
@@ -23,12 +23,21 @@ from meshlint.source.load import load
 @click.command("inspect", context_settings=SETTINGS)
 @click.argument("paths", nargs=-1)
 @click.option("--namespace", "-n", multiple=True, help="Only this namespace; may be repeated.")
+@click.option(
+    "--name", "names", multiple=True, metavar="[NAMESPACE/]NAME",
+    help="Only workloads, routes or Services of this name, which may hold *; may be repeated.",
+)  # fmt: skip
 @click.option("--calls", is_flag=True, help="Show who may call which port of which Service instead.")
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @color_option
 @scope_options
 def command(
-    paths: tuple[str, ...], namespace: tuple[str, ...], calls: bool, format_: str, **options: Any
+    paths: tuple[str, ...],
+    namespace: tuple[str, ...],
+    names: tuple[str, ...],
+    calls: bool,
+    format_: str,
+    **options: Any,
 ) -> int:
     """Show the effective state of workloads and routes, with the lines that decide it.
 
@@ -46,11 +55,21 @@ def command(
     if not mesh.scope.resources and not loaded.errors:
         raise Refusal(f"no manifest found in {', '.join(paths) or 'the current folder'}")
     if mesh.scope.resources:
-        state = calls_of(mesh, namespace) if calls else state_of(mesh, namespace)
+        wanted = Wanted(namespace, names)
+        state = calls_of(mesh, wanted) if calls else state_of(mesh, wanted)
         _write(state, format_, options["color"])
+        if wanted != ALL and not any(state.plain().values()):
+            kind = "Service" if calls else "workload or route"
+            click.echo(f"meshlint: no {kind} {_spelled(wanted)} is in the input", err=True)
     for file, message in loaded.errors:
         click.echo(f"meshlint: error: {file + ': ' if file else ''}{message}", err=True)
     return 2 if loaded.errors else 0
+
+
+def _spelled(wanted: Wanted) -> str:
+    parts = [f"named {' or '.join(wanted.names)}"] if wanted.names else []
+    parts += [f"in the namespace {' or '.join(wanted.namespaces)}"] if wanted.namespaces else []
+    return " ".join(parts)
 
 
 def _write(state: State | CallState, format_: str, color: str) -> None:

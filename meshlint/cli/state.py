@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from typing import Any, TypeVar
+from fnmatch import fnmatchcase
+from typing import Any, Final, TypeVar
 
 from meshlint.findings import ResourceRef, locate, reference
 from meshlint.mesh.attachment import proxy_of
@@ -123,16 +124,30 @@ def _json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return {"apiVersion" if key == "api_version" else key: value for key, value in pairs}
 
 
-def state_of(mesh: Mesh, namespaces: Iterable[str] = ()) -> State:
-    """The state of all workloads and routes, or of those in some namespaces."""
-    wanted = frozenset(namespaces)
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked for: in some namespaces, of some names (``name`` or ``namespace/name``, with ``*``)."""
 
-    def is_wanted(resource: Resource) -> bool:
-        return not wanted or resource.ns in wanted
+    namespaces: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
+    def __call__(self, resource: Resource) -> bool:
+        if self.namespaces and resource.ns not in self.namespaces:
+            return False
+        full = f"{resource.ns}/{resource.name}"
+        return not self.names or any(
+            fnmatchcase(full if "/" in name else resource.name, name) for name in self.names
+        )
+
+
+ALL: Final = Wanted()
+
+
+def state_of(mesh: Mesh, wanted: Wanted = ALL) -> State:
+    """The state of all workloads and routes, or of those that are asked for."""
     return State(
-        tuple(_workload(mesh, w) for w in mesh.workloads.all if is_wanted(w.resource)),
-        tuple(_route(mesh, r) for r in mesh.routes.all if is_wanted(r.resource)),
+        tuple(_workload(mesh, w) for w in mesh.workloads.all if wanted(w.resource)),
+        tuple(_route(mesh, r) for r in mesh.routes.all if wanted(r.resource)),
     )
 
 

@@ -295,3 +295,46 @@ def test_a_policy_whose_action_is_a_template(call, folder):
     done = call("inspect", "--calls", "--complete")
     assert done.code == 0
     assert "in part" in done.out or "unknown" in done.out
+
+
+TWO_PORTS = """\
+apiVersion: v1
+kind: Service
+metadata: {name: all, namespace: shop}
+spec:
+  selector: {tier: back}
+  ports: [{name: http, port: 80, targetPort: 8080}, {name: http-admin, port: 90, targetPort: 8080}]
+"""
+
+
+def test_what_fares_alike_is_said_once_and_others_come_last(call, folder):
+    pods = [workload(name).replace("{app: ", "{tier: back, app: ") for name in ("a", "b")]
+    policy = ALLOW.replace("name: orders", "name: all").replace("app: orders", "tier: back")
+    for_namespace = policy[: policy.index("    - from:")] + policy[policy.rindex("    - from:") :]
+    write(folder, namespaces=NAMESPACES, a=pods[0], b=pods[1], service=TWO_PORTS, allow=for_namespace)
+    assert call("inspect", "--calls", "--complete").out == dedent(
+        """\
+        Service shop/all  all.shop.svc.cluster.local  service.yaml:3
+          port 80 http -> 8080 of Deployment shop/a, Deployment shop/b
+          port 90 http-admin -> 8080 of Deployment shop/a, Deployment shop/b
+            in part   namespace monitoring  (methods GET, paths /metrics; AuthorizationPolicy shop/all; allow.yaml:7)
+            denied    all others in the mesh; callers without mutual TLS  (no rule of AuthorizationPolicy shop/all matches; allow.yaml:6)
+
+        """
+    )
+
+
+@pytest.mark.parametrize("option", ["--name=orders", "--name=shop/orders", "--name=ord*", "--name=shop/*s"])
+def test_only_what_is_asked_for(call, folder, option):
+    write(folder, orders=ORDERS, web=workload("web", service=" "))
+    out = call("inspect", "--calls", option).out
+    assert ("Service shop/orders" in out, "Service shop/web" in out) == (True, False)
+    out = call("inspect", option).out
+    assert ("Deployment shop/orders" in out, "Deployment shop/web" in out) == (True, False)
+
+
+def test_nothing_is_what_is_asked_for(call, folder):
+    write(folder, orders=ORDERS)
+    done = call("inspect", "--calls", "--name", "odrers", "-n", "shop")
+    assert (done.code, done.out) == (0, "")
+    assert done.err == "meshlint: no Service named odrers in the namespace shop is in the input\n"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
+from meshlint.checks.traffic.neighbours import same_namespace, surest
 from meshlint.findings import Draft
 from meshlint.mesh.api_server import Call, calls
 from meshlint.mesh.mesh import Mesh
@@ -16,6 +18,9 @@ from meshlint.mesh.scope import ISTIO_SECURITY, Evidence
 from meshlint.mesh.workloads import Workload
 from meshlint.resources import Place, Resource
 from meshlint.source.nodes import text_of
+
+#: rivals of one policy among which the nearest is looked for
+_ENOUGH = 50
 
 Options = Mapping[str, Any]
 Exposed = tuple[Workload, int | None]
@@ -236,29 +241,33 @@ def root_selector_ignored(mesh: Mesh, options: Options) -> Iterator[Draft]:
 def duplicate_scope(mesh: Mesh, options: Options) -> Iterator[Draft]:
     mtls = mesh.mtls
     said: set[PeerPolicy] = set()
-    yield from _competing(mtls.mesh_wide, "for the whole mesh", said)
+    yield from _competing(mesh, mtls.mesh_wide, "for the whole mesh", said)
     for namespace, policies in mtls.by_namespace.items():
-        yield from _competing(policies, f"for the namespace {namespace}", said)
+        yield from _competing(mesh, policies, f"for the namespace {namespace}", said)
     same: dict[tuple[str, frozenset[tuple[str, str]]], list[PeerPolicy]] = {}
     for policy in mtls.policies:
         if policy.level is Level.WORKLOAD and not policy.invalid:
             same.setdefault((policy.resource.ns, frozenset(policy.selector.items())), []).append(policy)
     for policies in same.values():
-        yield from _competing(policies, "for the same pods", said)
+        yield from _competing(mesh, policies, "for the same pods", said)
     for workload, policies in mtls.by_workload.items():
-        yield from _competing(policies, f"for {workload.title}", said, workload)
+        yield from _competing(mesh, policies, f"for {workload.title}", said, workload)
 
 
 def _competing(
-    policies: list[PeerPolicy], scope: str, said: set[PeerPolicy], workload: Workload | None = None
+    mesh: Mesh,
+    policies: list[PeerPolicy],
+    scope: str,
+    said: set[PeerPolicy],
+    workload: Workload | None = None,
 ) -> Iterator[Draft]:
     if len(policies) > 1:
         for group in read_together(policies, lambda policy: policy.resource):
-            yield from _competing_for(group, scope, said, workload)
+            yield from _competing_for(mesh, group, scope, said, workload)
 
 
 def _competing_for(
-    policies: list[PeerPolicy], scope: str, said: set[PeerPolicy], workload: Workload | None
+    mesh: Mesh, policies: list[PeerPolicy], scope: str, said: set[PeerPolicy], workload: Workload | None
 ) -> Iterator[Draft]:
     if len({policy.resource.key for policy in policies}) < 2:
         return
@@ -266,11 +275,19 @@ def _competing_for(
     dated = all(policy.created for policy in policies)
     if dated:
         winner = min(policies, key=lambda policy: (policy.created, policy.resource.name))
+    rivals = [winner]
     for policy in policies:
         if policy.resource.key == winner.resource.key or policy in said:
             continue
         said.add(policy)
-        yield _duplicate(policy, winner, scope, dated, workload)
+        others = (rival for rival in rivals[:_ENOUGH] if rival.resource.key != policy.resource.key)
+        rival, *_ = surest(mesh, policy.resource, others, lambda other: other.resource)
+        yield replace(
+            _duplicate(policy, rival, scope, dated, workload),
+            confidence=same_namespace(mesh, policy.resource, rival.resource),
+        )
+        if not dated:
+            rivals.append(policy)
 
 
 def _duplicate(

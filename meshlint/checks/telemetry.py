@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from meshlint.checks.gateway_pods import by_labels
+from meshlint.checks.traffic.neighbours import same_namespace, surest
 from meshlint.findings import Draft
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.readers import apart
@@ -46,23 +47,25 @@ def duplicate(mesh: Mesh, options: Options) -> Iterator[Draft]:
         yield from _several_wide(mesh, namespace)
     said: set[int] = set()
     for workload, telemetries in mesh.telemetry.of_workloads.items():
-        yield from _overlapping(workload, telemetries, said)
+        yield from _overlapping(mesh, workload, telemetries, said)
 
 
 def _several_wide(mesh: Mesh, namespace: str) -> Iterator[Draft]:
     telemetries = mesh.telemetry.wide(namespace)
     scope = "the whole mesh" if namespace == mesh.telemetry.root else f"the namespace {namespace}"
     for telemetry in telemetries:
-        other = next(_others(telemetry, telemetries), None)
-        if other is None:
+        others = list(_others(telemetry, telemetries))
+        if not others:
             continue
+        other, *_ = surest(mesh, telemetry.resource, (other.resource for other in others), lambda r: r)
         yield Draft(
             telemetry.resource.place(),
-            f"{telemetry.resource.title} and {other.resource.title} are both for {scope}: Istio reads only "
+            f"{telemetry.resource.title} and {other.title} are both for {scope}: Istio reads only "
             "the oldest and ignores the rest, whatever signals they set",
             label="one of several for the same scope",
             help="put their settings into one Telemetry, or select pods",
-            related=(("the other one", other.resource.place()),),
+            related=(("the other one", other.place()),),
+            confidence=same_namespace(mesh, telemetry.resource, other),
             equivalents=("IST0160",),
         )
 
@@ -74,7 +77,9 @@ def _others(telemetry: Telemetry, telemetries: list[Telemetry]) -> Iterator[Tele
             yield other
 
 
-def _overlapping(workload: Workload, telemetries: list[Telemetry], said: set[int]) -> Iterator[Draft]:
+def _overlapping(
+    mesh: Mesh, workload: Workload, telemetries: list[Telemetry], said: set[int]
+) -> Iterator[Draft]:
     for telemetry in telemetries:
         if id(telemetry) in said:
             continue
@@ -96,7 +101,7 @@ def _overlapping(workload: Workload, telemetries: list[Telemetry], said: set[int
             help="let each workload have one Telemetry, or set different signals in them",
             related=(("also selects them", other.resource.place()), ("selected", workload.resource.place())),
             equivalents=("IST0159",),
-            confidence=None if signal else "low",
+            confidence=same_namespace(mesh, telemetry.resource, other.resource) if signal else "low",
         )
 
 

@@ -7,7 +7,7 @@ and name, spec repositories 4) are *alternatives*: `find` returns all of them.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 from enum import IntEnum
 from pathlib import Path
@@ -74,6 +74,7 @@ class Scope:
     _identities: dict[tuple[str, str, str, str], list[Resource]] = field(init=False)
     _namespaced: dict[tuple[str, str, str], list[Resource]] = field(init=False)
     _inhabited: set[str] = field(init=False)
+    _galleries: frozenset[tuple[str, str, str]] | None = field(init=False)
 
     def __init__(self, resources: Iterable[Resource], settings: Settings | None = None) -> None:
         self.resources = tuple(resources)
@@ -93,6 +94,7 @@ class Scope:
         self._identities = dict(identities)
         self._namespaced = dict(namespaced)
         self._inhabited = inhabited
+        self._galleries = None
 
     def of(self, group: str, *kinds: str) -> list[Resource]:
         """All resources of the kinds of a group (any version), in input order per kind."""
@@ -112,6 +114,22 @@ class Scope:
         """The other versions of the same object."""
         return [r for r in self._identities.get(resource.key, ()) if r is not resource]
 
+    def in_gallery(self, resource: Resource) -> bool:
+        """Do files of its folder hold several versions of some object of its kind?
+
+        Then nobody applies them all: they are variants to choose from, such as steps of a course.
+        """
+        if self._galleries is None:
+            self._galleries = frozenset(self._folders_with_versions())
+        return (_folder(resource), resource.group, resource.kind) in self._galleries
+
+    def _folders_with_versions(self) -> Iterator[tuple[str, str, str]]:
+        for (group, kind, _, _), versions in self._identities.items():
+            if len(versions) > 1:
+                files = {version.file.path: _folder(version) for version in versions}
+                folders = list(files.values())
+                yield from ((folder, group, kind) for folder in folders if folders.count(folder) > 1)
+
     def evidence(self, group: str, kind: str, namespace: str) -> Evidence:
         """May the absence of an object of this kind and namespace be taken as a fact?"""
         settings = self.settings
@@ -128,3 +146,7 @@ class Scope:
     def inhabited(self, namespace: str) -> bool:
         """Does any resource of the input live in the namespace?"""
         return namespace in self._inhabited
+
+
+def _folder(resource: Resource) -> str:
+    return resource.file.path.rpartition("/")[0]

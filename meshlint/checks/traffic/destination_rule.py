@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
+from meshlint.checks.traffic.neighbours import surest, together
 from meshlint.findings import Draft
 from meshlint.mesh.destination_rules import DestinationRule, policies
 from meshlint.mesh.existence import HostState, Presence
@@ -405,18 +407,19 @@ def duplicate_host(mesh: Mesh, options: Options) -> Iterator[Draft]:
         groups[rule.namespace, rule.host, frozenset(rule.selector.items())].append(rule)
     for rules in groups.values():
         if len({rule.resource.name for rule in rules}) > 1:
-            yield from _competing(rules)
+            yield from _competing(mesh, rules)
 
 
-def _competing(rules: list[DestinationRule]) -> Iterator[Draft]:
+def _competing(mesh: Mesh, rules: list[DestinationRule]) -> Iterator[Draft]:
     for rule in rules:
-        for other in rules[:_ENOUGH]:
+        for other in surest(mesh, rule.resource, rules[:_ENOUGH], lambda one: one.resource):
             if rule.resource.name == other.resource.name or apart(rule.resource, other.resource):
                 continue
             conflict = _conflict(rule, other)
             if conflict is None or not _may_lose(rule, other, conflict):
                 continue
-            yield _duplicate(rule, other, conflict)
+            draft = _duplicate(rule, other, conflict)
+            yield replace(draft, confidence=together(mesh, rule.resource, other.resource))
             break
 
 
@@ -474,11 +477,5 @@ def _duplicate(rule: DestinationRule, other: DestinationRule, conflict: _Conflic
             ("the other one", place)
             for place in (conflict.places or (other.resource.place_at("spec", "host"),))
         ),
-        confidence=_together(rule, other),
         equivalents=("KIA0201",) if overlap else (),
     )
-
-
-def _together(*rules: DestinationRule) -> str | None:
-    """Objects of different folders may be meant for different clusters (spec repositories 4)."""
-    return None if len({rule.resource.file.path.rpartition("/")[0] for rule in rules}) == 1 else "medium"

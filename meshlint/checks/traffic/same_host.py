@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
+from meshlint.checks.traffic.neighbours import surest, together
 from meshlint.checks.traffic.virtual_service import roots, unconditional
 from meshlint.findings import Draft
 from meshlint.mesh.mesh import Mesh
@@ -49,10 +51,10 @@ def duplicate_host_mesh(mesh: Mesh, options: Options) -> Iterator[Draft]:
                 hosts[full].append(_Owner(resource, place, guards, exports, bool(gateways)))
     for full, owners in hosts.items():
         if len({owner.resource.key for owner in owners}) > 1:
-            yield from _contested(full, owners)
+            yield from _contested(mesh, full, owners)
 
 
-def _contested(full: str, owners: list[_Owner]) -> Iterator[Draft]:
+def _contested(mesh: Mesh, full: str, owners: list[_Owner]) -> Iterator[Draft]:
     for owner in owners:
         others = [
             other
@@ -60,7 +62,10 @@ def _contested(full: str, owners: list[_Owner]) -> Iterator[Draft]:
             if other.resource.key != owner.resource.key and _collide(owner, other)
         ]
         if others:
-            yield _contest(full, owner, others)
+            nearest = surest(mesh, owner.resource, others, lambda other: other.resource)
+            yield replace(
+                _contest(full, owner, nearest), confidence=together(mesh, owner.resource, nearest[0].resource)
+            )
 
 
 def _contest(full: str, owner: _Owner, others: list[_Owner]) -> Draft:
@@ -74,15 +79,8 @@ def _contest(full: str, owner: _Owner, others: list[_Owner]) -> Draft:
         label="one of several for this host",
         help="put the rules into one VirtualService, or hand parts of it to delegates",
         related=tuple(("the other one", one.place) for one in others[:2]),
-        confidence=_together(owner.resource, other.resource),
         equivalents=("IST0109", "KIA1106") if alike else ("IST0109",),
     )
-
-
-def _together(one: Resource, other: Resource) -> str | None:
-    """Objects of different folders may be meant for different clusters (spec repositories 4)."""
-    folders = {resource.file.path.rpartition("/")[0] for resource in (one, other)}
-    return None if len(folders) == 1 else "medium"
 
 
 def _collide(one: _Owner, other: _Owner) -> bool:
@@ -163,10 +161,12 @@ def _twice(mesh: Mesh, key: str, full: str, resources: list[Resource], said: set
             seen[identity].append(_Claim(resource, place, exports))
     for identity, claims in seen.items():
         for claim in claims:
-            other = next((c for c in claims[:_ENOUGH] if _rivals(claim, c)), None)
-            if other is not None and id(claim.place.node) not in said:
+            others = [c for c in claims[:_ENOUGH] if _rivals(claim, c)]
+            if others and id(claim.place.node) not in said:
                 said.add(id(claim.place.node))
-                yield _claimed(key, full, claim, other, everything=not identity)
+                other, *_ = surest(mesh, claim.resource, others, lambda one: one.resource)
+                draft = _claimed(key, full, claim, other, everything=not identity)
+                yield replace(draft, confidence=together(mesh, claim.resource, other.resource))
 
 
 def _claimed(key: str, full: str, claim: _Claim, other: _Claim, everything: bool) -> Draft:
@@ -178,7 +178,6 @@ def _claimed(key: str, full: str, claim: _Claim, other: _Claim, everything: bool
         label=f"takes {what}",
         help="keep one of the two rules",
         related=(("the other one", other.place),),
-        confidence=_together(claim.resource, other.resource),
     )
 
 

@@ -102,7 +102,7 @@ def test_the_same_selector_meets_as_soon_as_there_are_pods() -> None:
 
 def test_namespaces_that_are_not_written_may_differ() -> None:
     one, two = (sidecar('"./*"', name=name).replace(", namespace: shop", "") for name in ("one", "two"))
-    assert codes(one, two) == [("low", ("IST0111", "KIA0002"))] * 2
+    assert codes(one, two) == [("medium", ("IST0111", "KIA0002"))] * 2
 
 
 def test_pods_of_a_selector() -> None:

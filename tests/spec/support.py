@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from meshlint.mesh.scope import Settings
 from meshlint.policy.run import run
@@ -34,11 +35,24 @@ def row(name: str, *texts: str, says: str = "", settings: Settings | None = None
     return Row(name, texts, tuple(sorted(part.strip() for part in says.split(",") if part)), settings)
 
 
-def params(rows: Iterable[Row]) -> list[object]:
+#: rules about taste, which are asked only where a row expects them
+OPINIONS = frozenset(
+    {
+        "vs-fault-in-production", "gw-http-no-redirect", "gw-wildcard-host", "deployment-replicas-1",
+        "replicas-pdb",
+    }
+)  # fmt: skip
+
+
+def params(rows: Iterable[Row]) -> list[ParameterSet]:
     """Rows as parameters, with their names as ids; each knows the rules of its table."""
     listed = list(rows)
-    asked = tuple(sorted({entry.partition(" ")[0] for one in listed for entry in one.expected}))
-    return [pytest.param(one, asked, id=one.name) for one in listed]
+    table = {name for one in listed for name in _rules(one)} - OPINIONS
+    return [pytest.param(one, tuple(sorted(table | _rules(one))), id=one.name) for one in listed]
+
+
+def _rules(one: Row) -> set[str]:
+    return {entry.partition(" ")[0] for entry in one.expected}
 
 
 def said(one: Row, asked: Iterable[str]) -> list[str]:

@@ -47,7 +47,8 @@ def _same_hosts(group: Iterable[Bound]) -> Iterator[tuple[Any, list[Bound]]]:
             if is_placeholder(text) or not bound.port:
                 continue
             offer = bound.at(item)
-            written[bound.port, bound.bind, _has_tls(bound), text].append(offer)
+            if _kind(bound) != "tcp":
+                written[bound.port, bound.bind, _has_tls(bound), text].append(offer)
             if _encrypted(bound):
                 names[bound.port, bound.bind, text.rpartition("/")[2]].setdefault(text, offer)
     for (_, _, tls, _), offers in written.items():

@@ -87,7 +87,9 @@ def _within(mesh: Mesh, offers: list[_Offer]) -> Iterator[Draft]:
         rival = _other(offer, firsts[offer.shared]) if offer.shared else None
         if rival is not None:
             yield _merged(mesh, offer, rival)
-        elif mesh.suspicions and (rival := _other(offer, firsts[None])) is not None:
+            continue
+        rival = _other(offer, firsts[None]) if mesh.suspicions else None
+        if rival is not None and together(mesh, offer.resource, rival.resource) != "low":
             yield _apart(offer, rival)
 
 
@@ -152,7 +154,8 @@ def same_address(mesh: Mesh, options: Options) -> Iterator[Draft]:
             for owners in group.values():
                 for resource, place in owners:
                     other, at = (second if owners is first else first)[0]
-                    yield _same_address(mesh, value, (resource, place), (other, at))
+                    if together(mesh, resource, other) != "low":
+                        yield _same_address(mesh, value, (resource, place), (other, at))
 
 
 def _same_address(mesh: Mesh, value: str, one: tuple[Resource, Place], two: tuple[Resource, Place]) -> Draft:

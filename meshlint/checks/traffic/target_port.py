@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from meshlint.findings import Draft
+from meshlint.checks.traffic.neighbours import same_namespace
+from meshlint.findings import CONFIDENCES, Draft
 from meshlint.mesh.dataplane import DataPlane
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.registry import Service, ServicePort
@@ -120,9 +121,18 @@ def _no_name(
         if name.isdecimal()
         else f"name a port of the containers {name}, or write the number",
         related=_containers(workloads),
-        confidence="low" if mesh.settings.remainder else "medium" if headless else None,
+        confidence=max(
+            "low" if mesh.settings.remainder else "medium" if headless else "high",
+            min((_meets(mesh, service, workload) for workload in workloads), key=CONFIDENCES.index),
+            key=CONFIDENCES.index,
+        ),
         equivalents=_CODE,
     )
+
+
+def _meets(mesh: Mesh, service: Service, workload: Workload) -> str:
+    """How sure is it that the pods are those of the Service, not of another one with the same labels?"""
+    return same_namespace(mesh, service.resource, workload.resource) or "high"
 
 
 def _no_number(

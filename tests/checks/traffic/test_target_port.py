@@ -136,3 +136,10 @@ def test_pods_of_a_template_file_may_have_the_port():
     chart = 'apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: {{ .Values.name }}}\nspec: {{ "{}" }}\n'
     files = {"a.yaml": service("{port: 80, targetPort: http}"), "b.yaml": BARE, "chart.yaml": chart}
     assert [f.confidence for f in findings(rules=(RULE,), files=files)] == ["low"]
+
+
+def test_pods_of_another_file_may_be_those_of_another_namespace():
+    bare = [text.replace(", namespace: shop", "") for text in (service("{port: 80, targetPort: a}"), BARE)]
+    assert said("---\n".join(bare)) == ["error high"]
+    files = {"a/service.yaml": bare[0], "b/pod.yaml": bare[1]}
+    assert [f.confidence for f in findings(rules=(RULE,), files=files)] == ["low"]

@@ -13,6 +13,7 @@ from typing import Any, Final
 from meshlint.checks.gateway_pods import by_labels
 from meshlint.checks.traffic.neighbours import same_namespace, surest
 from meshlint.findings import Draft
+from meshlint.mesh.dataplane import DataPlane
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.readers import apart
 from meshlint.mesh.scope import Evidence
@@ -518,6 +519,26 @@ def selector_ineffective(mesh: Mesh, options: Options) -> Iterator[Draft]:
             )
             if draft is not None:
                 yield draft
+            else:
+                yield from _of_servers_at_gateways(mesh, telemetry)
+
+
+def _of_servers_at_gateways(mesh: Mesh, telemetry: Telemetry) -> Iterator[Draft]:
+    """Gateways are clients of the services behind them; nothing that is for servers counts there."""
+    pods = mesh.telemetry.selected(telemetry)
+    if not pods or not all(mesh.data_planes.of(pod).is_(DataPlane.GATEWAY) for pod in pods):
+        return
+    for signal in (TRACING, LOGGING):
+        for entry in telemetry.resource.mappings("spec", signal):
+            if text_of(entry.dig("match", "mode")) == "SERVER":
+                yield Draft(
+                    telemetry.resource.place_at("match", "mode", inside=entry),
+                    f"{telemetry.resource.title} sets {_WORDS[signal]} for servers, and the pods that it "
+                    f"selects, such as {pods[0].title}, are a gateway: gateways are clients alone",
+                    label="not for gateways",
+                    help="write CLIENT, or leave match out",
+                    equivalents=(),
+                )
 
 
 def _reaches_nobody(mesh: Mesh, telemetry: Telemetry) -> Draft | None:

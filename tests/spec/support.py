@@ -39,7 +39,7 @@ def row(name: str, *texts: str, says: str = "", settings: Settings | None = None
 OPINIONS = frozenset(
     {
         "vs-fault-in-production", "gw-http-no-redirect", "gw-wildcard-host", "deployment-replicas-1",
-        "replicas-pdb",
+        "replicas-pdb", "dead-object",
     }
 )  # fmt: skip
 

@@ -166,3 +166,10 @@ def test_files_of_different_folders_may_be_for_different_clusters():
         "is not used for this host",
         "turns automatic mutual TLS off",
     ]
+
+
+@pytest.mark.parametrize(("mesh", "codes"), [(OFF, [("KIA0204",)]), (ON, [()])])
+def test_the_rule_of_the_owner_is_hidden_from_another_namespace(mesh: str, codes: list[tuple[str, ...]]):
+    texts = (mesh, rule("cart", MUTUAL), rule("cart.app.svc.cluster.local", BALANCED, "web"))
+    assert said(*texts) == []
+    assert [finding.equivalents for finding in findings(*texts, rules=("dr-shadowed",))] == codes

@@ -12,6 +12,7 @@ from typing import Any
 
 from meshlint.checks.traffic.neighbours import surest, together
 from meshlint.findings import Draft
+from meshlint.mesh.client_tls import ClientMode, mode_of
 from meshlint.mesh.destination_rules import DestinationRule, policies
 from meshlint.mesh.existence import HostState, Presence
 from meshlint.mesh.hosts import HostIndex, covers, is_wild
@@ -300,7 +301,7 @@ def shadowed(mesh: Mesh, options: Options) -> Iterator[Draft]:
                 if len(hidden) == _ENOUGH:
                     break
         if hidden:
-            yield _hides_others(rule, hidden)
+            yield _hides_others(mesh, rule, hidden)
 
 
 def _owners(mesh: Mesh, host: str) -> set[str]:
@@ -331,7 +332,15 @@ def _lost(rule: DestinationRule, other: DestinationRule) -> list[str]:
     return blocks + [f"subset {name}" for name in subsets]
 
 
-def _hides_others(rule: DestinationRule, hidden: list[DestinationRule]) -> Draft:
+def _drops_mutual(mesh: Mesh, rule: DestinationRule, hidden: list[DestinationRule]) -> bool:
+    """Do clients lose mutual TLS, because none is automatic?"""
+    if not mesh.config.auto_mtls.is_(False) or any(p.get("tls") is not None for _, p in policies(rule)):
+        return False
+    tls = [o.traffic_policy.get("tls") for o in hidden if o.traffic_policy is not None]
+    return any(node is not None and mode_of(node).is_(ClientMode.MTLS) for node in tls)
+
+
+def _hides_others(mesh: Mesh, rule: DestinationRule, hidden: list[DestinationRule]) -> Draft:
     first = hidden[0]
     lost = _lost(rule, first)
     count = f"at least {_ENOUGH - 1}" if len(hidden) == _ENOUGH else str(len(hidden) - 1)
@@ -346,6 +355,7 @@ def _hides_others(rule: DestinationRule, hidden: list[DestinationRule]) -> Draft
         related=tuple(("hidden", other.resource.place_at("spec", "host")) for other in hidden[:2]),
         confidence="medium",
         severity=None if serious else "info",
+        equivalents=("KIA0204",) if _drops_mutual(mesh, rule, hidden) else (),
     )
 
 

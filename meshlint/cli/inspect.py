@@ -12,7 +12,7 @@ from meshlint import __version__
 from meshlint.cli.calls import CallState, calls_of
 from meshlint.cli.main import SETTINGS
 from meshlint.cli.options import color_option, configured, roots, rules_for, scope_options, wants_color
-from meshlint.cli.refusal import Refusal
+from meshlint.cli.refusal import Refusal, unread_documents
 from meshlint.cli.state import ALL, State, Wanted, state_of
 from meshlint.cli.state_table import table
 from meshlint.lint import mesh_of
@@ -61,9 +61,11 @@ def command(
         if wanted != ALL and not any(state.plain().values()):
             kind = "Service" if calls else "workload or route"
             click.echo(f"meshlint: no {kind} {_spelled(wanted)} is in the input", err=True)
-    for file, message in loaded.errors:
-        click.echo(f"meshlint: error: {file + ': ' if file else ''}{message}", err=True)
-    return 2 if loaded.errors else 0
+    wrong = [f"{file + ': ' if file else ''}{message}" for file, message in loaded.errors]
+    wrong += [line for file in loaded.files for line in unread_documents(file)]
+    for line in wrong:
+        click.echo(f"meshlint: error: {line}", err=True)
+    return 2 if wrong else 0
 
 
 def _spelled(wanted: Wanted) -> str:

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from typing import IO, Any
+from collections.abc import Iterator
+from typing import IO, TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from meshlint.source.files import SourceFile
+
+
+def unread_documents(file: SourceFile) -> Iterator[str]:
+    """Documents of a file that are not read, so that answers would leave them out: a line each."""
+    for problem in file.problems:
+        if problem.rule == "yaml-syntax":
+            line, column = file.position(problem.start)
+            yield f"{file.path}:{line}:{column}: this document is not read: {problem.message}"
 
 
 class Refusal(click.ClickException):

@@ -13,7 +13,7 @@ import click
 from meshlint.cli.main import SETTINGS
 from meshlint.cli.options import color_option, configured, rules_for, wants_color
 from meshlint.cli.output import FOR_PEOPLE, STDOUT, Output, outputs, put, root_prefix
-from meshlint.cli.refusal import Refusal
+from meshlint.cli.refusal import Refusal, unread_documents
 from meshlint.examples import cases, failures, shape_failures
 from meshlint.meshtest.files import SUFFIXES, Complaint, Suite, SuiteError, is_suite, load_suite
 from meshlint.policy.rules import Rule, RuleError, load_rule, load_rules
@@ -178,6 +178,9 @@ def _mesh_of(suite: Suite, options: Mapping[str, Any]) -> Mesh:
     if loaded.errors:
         texts = [f"{file + ': ' if file else ''}{message}" for file, message in loaded.errors]
         raise SuiteError(suite.complaint(suite.stated, f"manifests: {text}") for text in texts)
+    unread = [f"manifests: {line}" for file in loaded.files for line in unread_documents(file)]
+    if unread:
+        raise SuiteError(suite.complaint(suite.stated, line) for line in unread)
     mesh = mesh_of(loaded, config)
     if not mesh.scope.resources:
         message = f"no manifest found in {', '.join(suite.manifests)}"

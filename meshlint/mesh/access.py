@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from meshlint.mesh.jwt import Gate
     from meshlint.mesh.mesh import Mesh
     from meshlint.mesh.registry import Service
+    from meshlint.mesh.routes import Route
     from meshlint.mesh.workloads import Workload
 
 PLAIN = Peer(mtls=False)
@@ -71,7 +72,29 @@ class Accesses:
         """What one proxy decides by the policies that attach to it."""
         gates = self.mesh.jwt.gates(proxy)
         namespace = proxy.namespace or self.mesh.config.root
-        return self._agreed([self._decided(g.policies, g, request, namespace) for g in gates])
+        found = self._agreed([self._decided(g.policies, g, request, namespace) for g in gates])
+        rules = self.mesh.api_rules.of(proxy.workload) if proxy.workload is not None else []
+        return self._with_api_rules(rules, request, found, namespace) if rules else found
+
+    def _with_api_rules(
+        self, rules: list[Route], request: Request, found: Fact[Access], namespace: str
+    ) -> Fact[Access]:
+        """ALLOW policies that Kyma adds: what no policy of the input decides by a rule, they decide."""
+        if found.known and found.because and self._by_rule(found):
+            return found
+        admitted = self.mesh.api_rules.admits(rules, request)
+        if not admitted.known:
+            return Fact.missing(admitted.reason, *admitted.because)
+        allowed = admitted.value.allowed
+        access = Access.EXTERNAL if allowed is None else Access.ALLOWED if allowed else Access.DENIED
+        closed = self.mesh.jwt.evidence(namespace) is Evidence.CLOSED
+        return Fact.of(access, *admitted.because, reason=admitted.reason, certain=closed)
+
+    def _by_rule(self, found: Fact[Access]) -> bool:
+        """Is it a rule that matches, and not that none does?"""
+        if found.value is not Access.DENIED:
+            return True
+        return self.mesh.authz.policy(found.because[0].resource).action is not Action.ALLOW
 
     def trust_domains(self) -> frozenset[str]:
         own, aliases = self.mesh.config.trust_domain, self.mesh.config.trust_domain_aliases

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from meshlint.mesh.access import PLAIN, Access
+from meshlint.mesh.api_rules import ACCOUNT as GATEWAY_ACCOUNT
 from meshlint.mesh.attachment import proxy_of
 from meshlint.mesh.authz import Action, Peer, Policy, Predicate, Request, Rule, rule_matches
 from meshlint.mesh.destination_rules import ELSEWHERE, DestinationRule
@@ -123,15 +124,17 @@ class CallGraph:
         gates = [gate for proxy in proxies for gate in self.mesh.jwt.gates(proxy)]
         policies = [p for gate in gates for p in gate.policies if p.action is not Action.AUDIT]
         rules = self._client_rules.covering(service.host)
+        exposed = bool(self.mesh.api_rules.of(workload))
         key = (
-            tuple(map(id, policies)), tuple(gate.unsure for gate in gates), workload.namespace, target,
-            port.opaque, self.mesh.mtls.mode(workload, target), self.mesh.data_planes.of(workload),
+            id(workload) if exposed else None, tuple(map(id, policies)), tuple(gate.unsure for gate in gates),
+            workload.namespace, target, port.opaque, self.mesh.mtls.mode(workload, target),
+            self.mesh.data_planes.of(workload),
             id(service) if rules or self._special(service) else service.kind,
         )  # fmt: skip
         known = self._answers.get(key)
         if known is None:
             judge = _Judge(self.mesh, service, port, workload, target, policies)
-            groups = self._groups(policies, {rule.namespace for rule in rules})
+            groups = self._groups(policies, {rule.namespace for rule in rules}, exposed)
             known = self._answers[key] = _merged((group, judge.of(group)) for group in groups)
         return known
 
@@ -142,10 +145,12 @@ class CallGraph:
             return waypoint.value is not None or service.kind == "headless"
         return self.mesh.ambient.installed.is_(True) or service.kind == "headless"
 
-    def _groups(self, policies: list[Policy], namespaces: set[str]) -> Iterator[Callers]:
+    def _groups(self, policies: list[Policy], namespaces: set[str], exposed: bool) -> Iterator[Callers]:
         """From the ones that are told apart most finely to the rest."""
         mentions = [self._mentions(policy) for policy in policies]
         accounts = _joined([m.accounts for m in mentions])
+        if exposed:
+            accounts.setdefault((self.mesh.config.root, GATEWAY_ACCOUNT), [exposed])
         mentioned = _joined([m.namespaces for m in mentions])
         for namespace in namespaces:
             mentioned[namespace] = [*mentioned.get(namespace, ()), namespace]

@@ -125,6 +125,8 @@ def doubt(route: Route, match: Mapping | None, request: HttpRequest) -> str:
         why = ": its match is a template"
     elif match is not None and texts(match.get("destinationSubnets")):
         why = ": it asks for addresses"
+    elif route.api == "APIRule":
+        why = ": its path is not read"
     else:
         why = ": its regular expression is not read" if "regex" in str(match and match.plain()) else ""
     return f"whether {rule} of {route.title} takes it cannot be told{why}"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from meshlint.mesh.absence import Absence
     from meshlint.mesh.access import Accesses
     from meshlint.mesh.ambient import Ambient
+    from meshlint.mesh.api_rules import ApiRules
     from meshlint.mesh.authn import Authn
     from meshlint.mesh.authz import Authz
     from meshlint.mesh.calls import CallGraph
@@ -90,6 +91,12 @@ class Mesh:
             settings.gateway_api_channel,
         )
         return Schemas(self.scope.resources, versions, settings.crds)
+
+    @cached_property
+    def api_rules(self) -> ApiRules:
+        from meshlint.mesh.api_rules import ApiRules
+
+        return ApiRules(self)
 
     @cached_property
     def absence(self) -> Absence:

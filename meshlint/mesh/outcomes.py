@@ -278,8 +278,11 @@ class Outcomes:
     def _token_at(self, proxy: Proxy, token: Token | None) -> tuple[Fact[Access] | None, Token | None]:
         """A refusal of a token by a proxy, or the token as its policies see it."""
         rules = self.mesh.authn.rules_of(proxy)
-        if token is None or not rules:
+        if token is None:
             return None, None
+        if not rules:  # those that Kyma makes of an APIRule are not in the input
+            exposed = proxy.workload is not None and self.mesh.api_rules.of(proxy.workload)
+            return None, token if exposed else None
         if any(rule.issuer in ("", token.issuer) or is_placeholder(rule.issuer) for rule in rules):
             return None, token
         place = rules[0].resource.place(rules[0].node)

@@ -701,3 +701,17 @@ def test_claims_that_a_gateway_does_not_read(call, folder):
         "  rule     unknown: whether rule admins of VirtualService shop/edge takes it cannot be told: "
         "it asks for claims of the token, which are not known\n"
     ) in done.out
+
+
+def test_manifests_of_which_a_document_is_not_read(call, folder):
+    write(folder, mesh=MESH, broken="apiVersion: v1\nkind: Service\nmetadata: {name: [\n")
+    (folder / "web.meshtest.yaml").write_text(suite(case("rule: api")))
+    done = call("test", ".")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(
+        "meshlint: error: web.meshtest.yaml: manifests: broken.yaml:4:1: this document is not read: "
+    )
+    done = call("inspect", ".")
+    assert done.code == 2
+    assert "Deployment shop/web" in done.out
+    assert done.err.startswith("meshlint: error: broken.yaml:4:1: this document is not read: ")

@@ -6,7 +6,7 @@ editors call the same functions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from meshlint.config import Config
@@ -23,12 +23,15 @@ from meshlint.findings import (
     resolve,
 )
 from meshlint.mesh.mesh import Mesh
+from meshlint.mesh.scope import Settings
+from meshlint.overlays import said_once, weighed
 from meshlint.policy.index import built_in_rules
 from meshlint.policy.names import Names
 from meshlint.policy.rules import Rule, RuleError, load_rule
 from meshlint.policy.run import run
 from meshlint.policy.select import Selection
-from meshlint.resources import resources_in
+from meshlint.resources import Resource, resources_in
+from meshlint.source.changes import Reading
 from meshlint.source.load import Loaded, load
 from meshlint.source.read import without_garbage_collection
 from meshlint.suppress import Suppressor
@@ -70,16 +73,16 @@ def lint_loaded(
     """Lint what is read already."""
     names = Names(rules)
     selection = Selection.of(config, rules, names)
-    mesh = mesh_of(loaded, config)
-    suppressor = Suppressor(loaded.files, mesh.scope.resources, names, config)
+    resources = resources_in(loaded.files, config.default_namespace, Reading.WRITTEN)
+    suppressor = Suppressor(loaded.files, resources, names, config)
     # what suppresses a finding that is not shown is of use too
     wanted = CONFIDENCES if suppressor.entries else selection.confidences
-    mesh.suspicions = "low" in wanted
-    found, errors = run(selection.rules, mesh, config.options, progress, holds=mesh.holds, confidences=wanted)
+    found, errors = _found(loaded, config, resources, selection.rules, wanted, progress)
     findings = suppressor.apply(found)
     ran = selection.names - {error.rule for error in errors}
     findings.extend(_own_findings(suppressor, selection, ran))
     findings = [shown for f in findings if (shown := selection.shown(f)) is not None]
+    findings = said_once(findings, {file.path for file in loaded.files if len(file.builds) > 1})
     if report_only is not None:
         findings = _only(findings, report_only)
     report = Report(
@@ -87,24 +90,78 @@ def lint_loaded(
         errors=[
             *(RunError(message, file) for file, message in loaded.errors),
             *errors,
-            *_schema_errors(mesh, config),
         ],
         skipped=[Skipped(file.path, file.skipped) for file in loaded.files if file.skipped],
         files=len(loaded.files),
         documents=sum(len(file.documents) for file in loaded.files),
-        resources=len(mesh.scope.resources),
+        resources=len({(resource.file.path, resource.root.start) for resource in resources}),
         rules={rule.name: rule.info for rule in selection.rules},
     )
     texts = {file.path: file.text for file in loaded.files}
     return Linted(report, texts.get)
 
 
+def _found(
+    loaded: Loaded,
+    config: Config,
+    resources: Sequence[Resource],
+    rules: Sequence[Rule],
+    wanted: Collection[str],
+    progress: Progress | None,
+) -> tuple[list[Finding], list[RunError]]:
+    """What the rules find; where kustomizations change objects, what they find in every reading of that.
+
+    `resources` are those that are written.
+    """
+
+    def found(mesh: Mesh, rules: Iterable[Rule]) -> tuple[list[Finding], list[RunError]]:
+        mesh.suspicions = "low" in wanted
+        ran = run(rules, mesh, config.options, progress, holds=mesh.holds, confidences=wanted)
+        return ran[0], [*ran[1], *_schema_errors(mesh, config)]
+
+    if not any(file.changes or file.renamed for file in loaded.files):
+        return found(_mesh(loaded, config, resources), rules)
+    every, errors = [], list[RunError]()
+    for reading in (Reading.OPEN, Reading.MADE, Reading.WRITTEN):
+        read = resources_in(loaded.files, config.default_namespace, reading)
+        findings, more = found(_mesh(loaded, config, read), rules)
+        errors += (error for error in more if error not in errors)
+        every.append(findings)
+        if "low" not in wanted:
+            names = {finding.rule for finding in findings}
+            rules = [rule for rule in rules if rule.name in names]
+    return weighed(every.pop(), every, wanted), errors
+
+
 def mesh_of(loaded: Loaded, config: Config) -> Mesh:
-    """The model of everything that was read."""
-    resources = resources_in(loaded.files, config.default_namespace)
+    """The model of everything that was read; what kustomizations change is unknown in it."""
+    return _mesh(loaded, config, resources_in(loaded.files, config.default_namespace))
+
+
+def _mesh(loaded: Loaded, config: Config, resources: Sequence[Resource]) -> Mesh:
     crds = tuple(path for pattern in config.crds for path in config.matches(pattern))
-    settings = replace(config.settings, may_exist=loaded.may_exist, remainder=loaded.remainder, crds=crds)
+    settings = replace(
+        _closed(loaded, config.settings, resources),
+        may_exist=loaded.may_exist,
+        remainder=loaded.remainder,
+        crds=crds,
+    )
     return Mesh(resources, settings, loaded.files)
+
+
+def _closed(loaded: Loaded, settings: Settings, resources: Iterable[Resource]) -> Settings:
+    """Namespaces in which builds rename objects, or add some that are not in the input, are not complete."""
+    open_ = {*loaded.unbuilt, *(resource.ns for resource in resources if resource.file.renamed)}
+    if not open_:
+        return settings
+    closed = set(settings.complete_namespaces)
+    if settings.complete:
+        closed |= {resource.ns for resource in resources}
+    return replace(
+        settings,
+        complete=False,
+        complete_namespaces=frozenset() if None in open_ else frozenset(closed - open_),
+    )
 
 
 def rules_of(config: Config) -> dict[str, Rule]:

@@ -11,6 +11,7 @@ from dataclasses import field
 from functools import cached_property
 
 from meshlint.records import dataclass
+from meshlint.source.changes import Reading, changed, copied
 from meshlint.source.files import Document, SourceFile
 from meshlint.source.nodes import Mapping, Node, Scalar, Sequence, mappings, string_map, text_of
 
@@ -26,15 +27,28 @@ CLUSTER_SCOPED = frozenset(
     }
 )  # fmt: skip
 
+#: kinds that get no prefixes and suffixes from kustomize
+_NEVER_RENAMED = frozenset({"Namespace", "CustomResourceDefinition", "APIService"})
+
 
 class Resource:
     """One Kubernetes object of the input.
 
     `namespace` is the effective one (`default` where a namespaced object names none) and None for
-    cluster-scoped kinds. `key` is (group, kind, namespace, name).
+    cluster-scoped kinds. `key` is (group, kind, namespace, name). `build` is the namespace into which a
+    kustomization builds it, whatever it names itself; a Namespace gets that name. What
+    is the name of an object that is `renamed` is open.
     """
 
-    def __init__(self, document: Document, root: Mapping, default_namespace: str = "default") -> None:
+    def __init__(
+        self,
+        document: Document,
+        root: Mapping,
+        default_namespace: str = "default",
+        *,
+        build: str | None = None,
+        renamed: bool = False,
+    ) -> None:
         self.document = document
         self.root = root
         self.api_version = text_of(root.get("apiVersion")) or ""
@@ -45,12 +59,17 @@ class Resource:
         metadata = root.get("metadata")
         self.metadata = metadata if isinstance(metadata, Mapping) else None
         self.name = (text_of(self.metadata.get("name")) or "") if self.metadata else ""
+        self.build = build
+        if build and self.kind == "Namespace" and not self.group:
+            self.name = build
+        if renamed and self.name and self.kind not in _NEVER_RENAMED:
+            self.name = f"${{{self.name}}}"
         written = text_of(self.metadata.get("namespace")) if self.metadata else None
         #: whether the manifest itself names a namespace
         self.namespace_written = bool(written)
         #: 'Istio' of Kyma and of Sail share a kind; only Sail's is cluster-scoped
         cluster = self.kind in CLUSTER_SCOPED or self.group == "sailoperator.io"
-        self.namespace: str | None = None if cluster else (written or default_namespace)
+        self.namespace: str | None = None if cluster else (build or written or default_namespace)
         #: namespace as a plain string, '' for cluster-scoped kinds: for comparing and indexing
         self.ns = self.namespace or ""
 
@@ -61,12 +80,6 @@ class Resource:
     @property
     def key(self) -> tuple[str, str, str, str]:
         return (self.group, self.kind, self.ns, self.name)
-
-    @property
-    def patched(self) -> bool:
-        """Does a kustomization of the input change it, so that the manifest is not all there is?"""
-        patched = self.file.patched
-        return bool(patched) and ((self.kind, self.name) in patched or (self.kind, "") in patched)
 
     @property
     def title(self) -> str:
@@ -173,15 +186,48 @@ class Inventory:
     resources: list[Resource] = field(default_factory=list)
 
 
-def resources_in(files: Iterable[SourceFile], default_namespace: str = "default") -> list[Resource]:
-    """All objects of the files in input order; kustomize patches are left out."""
-    return [
-        resource
-        for file in files
-        for document in file.documents
-        if not document.patch
-        for resource in resources_of(document, file.default_namespace or default_namespace)
-    ]
+def resources_in(
+    files: Iterable[SourceFile], default_namespace: str = "default", reading: Reading = Reading.OPEN
+) -> list[Resource]:
+    """All objects of the files in input order; kustomize patches are left out.
+
+    An object that kustomizations build into several namespaces is there once for each.
+    """
+    found: list[Resource] = []
+    for file in files:
+        for document in file.documents:
+            if document.patch:
+                continue
+            if file.builds == (None,) and not file.changes:
+                found += resources_of(document, default_namespace)
+            else:
+                for resource in resources_of(document, default_namespace):
+                    found += _built(resource, default_namespace, reading)
+    return found
+
+
+def _built(resource: Resource, default_namespace: str, reading: Reading) -> Iterator[Resource]:
+    """What builds make of an object; each has nodes of its own."""
+    file, root, labels = resource.file, resource.root, resource.labels
+    changes = () if reading is Reading.WRITTEN else [
+        change
+        for part in file.changes
+        for change in part.of(resource.group, resource.kind, resource.name, labels)
+    ]  # fmt: skip
+    namespaced = resource.namespace is not None or resource.kind == "Namespace"
+    renamed = file.renamed and reading is not Reading.WRITTEN
+    known: set[tuple[str, str]] = set()
+    for build in file.builds if namespaced else file.builds[:1]:
+        tree = copied(root) if known else root
+        if changes:
+            made = changed(root, changes, reading)
+            if made is None:
+                return
+            tree = made
+        built = Resource(resource.document, tree, default_namespace, build=build, renamed=renamed)
+        if (built.ns, built.name) not in known:
+            known.add((built.ns, built.name))
+            yield built
 
 
 def resources_of(document: Document, default_namespace: str = "default") -> Iterator[Resource]:

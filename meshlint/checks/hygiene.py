@@ -58,7 +58,7 @@ def _repeated_keys(document: Document, mapping: MappingNode) -> Iterator[Draft]:
 
 def _holder(document: Document, mapping: MappingNode) -> Resource | None:
     """The resource of the document that a mapping belongs to."""
-    for resource in resources_of(document, document.file.default_namespace or "default"):
+    for resource in resources_of(document):
         if resource.root.start <= mapping.start < resource.root.end:
             return resource
     return None

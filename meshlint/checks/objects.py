@@ -67,7 +67,7 @@ def _has_namespace(resource: Resource) -> bool:
     """An object of the mesh or of its workloads that has to live in a namespace, and is told none."""
     if resource.namespace is None or resource.kind in CLUSTER_SCOPED:
         return False
-    if resource.file.default_namespace is not None or _placeholder_namespace(resource):
+    if resource.build is not None or _placeholder_namespace(resource):
         return False
     if resource.group in _MESH_GROUPS or (resource.group, resource.kind) in POD_TEMPLATES:
         return True
@@ -270,6 +270,7 @@ def _dead_gateways(mesh: Mesh) -> Iterator[Draft]:
         binding = route.binding
         for gateway in (*binding.gateways, *binding.other_gateways, *binding.unsure_gateways):
             used.add((gateway.namespace, gateway.name))
+    used.update(_named_by_operators(mesh))
     for gateway in mesh.gateways.all:
         if gateway.api != "istio" or (gateway.namespace, gateway.name) in used or not gateway.servers:
             continue
@@ -282,6 +283,17 @@ def _dead_gateways(mesh: Mesh) -> Iterator[Draft]:
             help="name it in gateways of a VirtualService, or remove it",
             confidence=_confidence(mesh),
         )
+
+
+def _named_by_operators(mesh: Mesh) -> Iterator[tuple[str, str]]:
+    """Gateways for which a controller writes VirtualServices: those of Flagger's canaries and of Knative."""
+    for canary in mesh.scope.of("flagger.app", "Canary"):
+        for item in texts(canary.get("spec", "service", "gateways")):
+            namespace, _, name = gateway_key(item.text, canary.ns).partition("/")
+            yield namespace, name
+    for gateway in mesh.gateways.all:
+        if _OF_KNATIVE in gateway.resource.labels or gateway.name in _KNATIVE:
+            yield gateway.namespace, gateway.name
 
 
 def _dead_providers(mesh: Mesh) -> Iterator[Draft]:
@@ -336,6 +348,8 @@ def service_selector_empty_match(mesh: Mesh, options: Options) -> Iterator[Draft
         if service.resource.kind != "Service" or not service.selector or mesh.registry.workloads_of(service):
             continue
         if not RUN_TIME_LABELS.isdisjoint(service.selector) or _templated(service.selector):
+            continue
+        if brought_along(mesh, service.selector):
             continue
         yield from _selects_nothing(mesh, service)
 

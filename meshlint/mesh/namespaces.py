@@ -89,9 +89,6 @@ class Namespaces:
             for place in [Place(resource, node, "pair", labels.key(key))]
         ]
         if not written:
-            for resource in self.definitions.get(namespace, ()):
-                if resource.patched:
-                    return Fact.missing("a kustomization patches the namespace", resource.place())
             return self._absent(namespace, key)
         places = [place for place, _ in written]
         facts = [label_value(node, place) for place, node in written if isinstance(node, Scalar)]

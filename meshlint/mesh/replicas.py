@@ -106,8 +106,6 @@ class Replicas:
         scalers = self._scalers.get((workload.kind, workload.namespace, workload.name), [])
         if scalers:
             return _scaled([scaler for scaler, _ in scalers])
-        if resource.patched:
-            return Fact.missing(f"a kustomization patches {workload.title}", resource.place())
         node = resource.get("spec", "replicas")
         if node is None or (isinstance(node, Scalar) and node.value is None):
             return Fact.of(Count(1, 1, written=False), resource.place())

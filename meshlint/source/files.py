@@ -6,6 +6,7 @@ from bisect import bisect_right
 from dataclasses import field
 
 from meshlint.records import dataclass
+from meshlint.source.changes import Changes
 from meshlint.source.nodes import Mapping, Node, Scalar, Sequence
 
 
@@ -46,9 +47,11 @@ class SourceFile:
     """One input. `path` is what is shown: relative to the working directory, forward slashes.
 
     `skipped` holds the reason why the file was not read as manifests (``helm-template``, ...).
-    `encoding` is the codec that writes the same bytes back. `default_namespace` is where its objects
-    live that name no namespace, if a kustomization says so. `kustomization`
-    is the path of that kustomization. `may_exist` are (kind, name) pairs that its templates may define.
+    `encoding` is the codec that writes the same bytes back. `builds` are the namespaces into which
+    kustomizations build its objects, None where they stay in those that are written. `kustomization` is
+    the path of the one that lists the file, `changes` what kustomizations change in its objects, and
+    `renamed` tells whether one gives them other names. `may_exist` are (kind, name) pairs that its
+    templates may define.
     """
 
     path: str
@@ -57,11 +60,11 @@ class SourceFile:
     problems: list[Problem] = field(default_factory=list)
     skipped: str | None = None
     encoding: str = "utf-8"
-    default_namespace: str | None = None
+    builds: tuple[str | None, ...] = (None,)
     kustomization: str | None = None
+    changes: tuple[Changes, ...] = ()
+    renamed: bool = False
     may_exist: set[tuple[str, str]] = field(default_factory=set)
-    #: (kind, name) of objects that kustomize patches, '' for any name; what they end up as is open
-    patched: frozenset[tuple[str, str]] = frozenset()
     #: how many nodes the aliases of its documents have added so far
     expanded: int = 0
     _lines: list[int] | None = None
@@ -98,15 +101,22 @@ def _find(root: Node, wanted: Node) -> list[str] | None:
     """
     path: list[str] = []
     node, at = root, wanted.start
-    while node is not wanted:
+    while not _same(node, wanted):
         step = _towards(node, at)
         if step is None:
             return _search(root, wanted) or path
         path.append(step[0])
-        if step[1] is wanted:
+        if _same(step[1], wanted):
             return path
         node = step[2]
     return path
+
+
+def _same(node: Node, wanted: Node) -> bool:
+    """Are they one node, or a node and its copy in a tree that changes have been made in?"""
+    return node is wanted or (
+        node.start == wanted.start and node.end == wanted.end and node.__class__ is wanted.__class__
+    )
 
 
 def _towards(node: Node, at: int) -> tuple[str, Node, Node] | None:

@@ -26,13 +26,15 @@ class Loaded:
 
     `errors` are (file, message) of what could not be read. `may_exist` are (kind, name) pairs that
     templated files may define. `remainder` is True when templates or kustomizations that are not
-    built could add, rename or move objects.
+    built could add, rename or move objects. `unbuilt` are the namespaces into which kustomizations
+    build objects that are not in the input, None among them: any.
     """
 
     files: list[SourceFile] = field(default_factory=list)
     errors: list[tuple[str | None, str]] = field(default_factory=list)
     may_exist: frozenset[tuple[str, str]] = frozenset()
     remainder: bool = False
+    unbuilt: frozenset[str | None] = frozenset()
 
 
 def load(
@@ -68,9 +70,10 @@ def _finish(loaded: Loaded) -> None:
     for file in loaded.files:
         if "$patch" in file.text:
             mark_strategic_deletes(file.documents)
-    changed = apply_kustomizations(loaded.files)
+    kustomized = apply_kustomizations(loaded.files)
     loaded.may_exist = frozenset().union(*(file.may_exist for file in loaded.files))
-    loaded.remainder = changed or any(file.skipped for file in loaded.files)
+    loaded.unbuilt = kustomized.unbuilt
+    loaded.remainder = kustomized.changes or any(file.skipped for file in loaded.files)
 
 
 def _parse(loaded: Loaded, file: Input) -> None:

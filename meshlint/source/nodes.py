@@ -107,6 +107,22 @@ class Mapping:
         self._items: list[tuple[Node, Node]] | None = items
         self._index: dict[str, tuple[Scalar, Node]] | None = None
 
+    @classmethod
+    def of_index(cls, start: int, end: int, index: dict[str, tuple[Scalar, Node]]) -> Mapping:
+        mapping = cls(start, end, [], False)
+        mapping._items, mapping._index = None, index
+        return mapping
+
+    def put(self, key: Scalar, value: Node) -> None:
+        """Set a value; only for trees that no parser and nobody else holds."""
+        self.index[key.text] = (key, value)
+        self._items = None
+
+    def drop(self, key: str) -> None:
+        """Remove a value; as `put`."""
+        self.index.pop(key, None)
+        self._items = None
+
     @property
     def items(self) -> list[tuple[Node, Node]]:
         """Every written pair in order, duplicates and merge keys included."""

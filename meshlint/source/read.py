@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import field
@@ -18,6 +19,10 @@ from meshlint.source.discover import Found, discover, is_kustomization
 #: bytes; a manifest is a few kilobytes, and etcd refuses objects above 1.5 MB
 FILE_SIZE_LIMIT = 64 * 1024 * 1024
 STDIN = "<stdin>"
+
+_OPERATION = re.compile(
+    rb"""^[-\[{ \t]*["']?op["']?[ \t]*:[ \t]*["']?(?:add|replace|remove|move|copy)\b""", re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +116,7 @@ def _read_file(inputs: Inputs, found: Found, charts: Charts) -> None:
         inputs.errors.append((found.shown, f"is larger than the limit of {megabytes} MiB"))
         return
     file = Input(found.shown, data, found.named, charts.holds(found.path))
-    if file.named or is_candidate(file):
+    if file.named or is_candidate(file) or _may_be_a_part(data):
         inputs.files.append(file)
 
 
@@ -126,3 +131,10 @@ def _may_hold_manifest(data: bytes) -> bool:
     Values for the chart of istiod are no manifest, but say how the mesh is configured.
     """
     return (b"kind" in data and b"apiVersion" in data) or b"\0" in data[:4] or b"meshConfig:" in data
+
+
+def _may_be_a_part(data: bytes) -> bool:
+    """JSON patches and replacements of kustomize: no manifests, but they say what builds change."""
+    return b"fieldPaths" in data or (
+        b"op" in data and b"path" in data and _OPERATION.search(data) is not None
+    )

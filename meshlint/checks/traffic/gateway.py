@@ -318,13 +318,30 @@ def _reached(mesh: Mesh, pods: list[Workload], services: Iterable[Service]) -> s
 
 
 def http_no_redirect(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    leading = _by_target(mesh.registry.services)
     for gateway in mesh.gateways.all:
         plain = [s for s in gateway.servers if s.protocol in HTTP and not s.https_redirect and _public(s)]
-        if not plain or gateway.resource.patched or not _faces_outside(mesh, gateway):
+        if not plain or not _faces_outside(mesh, gateway):
             continue
         for server in plain:
-            if not _harmless(mesh, gateway, server):
+            if not _harmless(mesh, gateway, server) and not _inside(gateway, leading[server.port]):
                 yield _plain_text(gateway, server, _encrypted(gateway, server))
+
+
+def _by_target(services: Iterable[Service]) -> dict[int | str | None, list[Service]]:
+    """The Services that lead to a port of pods."""
+    found: dict[int | str | None, list[Service]] = defaultdict(list)
+    for service in services:
+        if service.kind == "service" and service.selector:
+            for port in service.ports:
+                found[port.number if port.target is None else port.target].append(service)
+    return found
+
+
+def _inside(gateway: Gateway, leading: list[Service]) -> bool:
+    """Do Services lead to the port, and only such that clients of the cluster alone can use?"""
+    own = [service for service in leading if service.selector.items() <= gateway.selector.items()]
+    return bool(own) and not any(_is_public(service) for service in own)
 
 
 def _harmless(mesh: Mesh, gateway: Gateway, server: Server) -> bool:

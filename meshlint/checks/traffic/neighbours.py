@@ -20,6 +20,8 @@ _SURE: Final = (None, "medium", "low")
 
 def together(mesh: Mesh, one: Resource, other: Resource) -> str | None:
     """The confidence of a finding about both: None for that of the rule, else 'medium' or 'low'."""
+    if _of_different_builds(one, other):
+        return "low"
     if _variants(mesh, one, other):
         return "low"
     if mesh.settings.complete or _home(one) == _home(other):
@@ -33,6 +35,8 @@ def same_namespace(mesh: Mesh, one: Resource, other: Resource) -> str | None:
     Where a manifest names none, whoever applies it decides; 'low' if two files may be applied apart, 'medium'
     if they lie side by side and neither names one.
     """
+    if _of_different_builds(one, other):
+        return "low"
     if one.namespace_written and other.namespace_written:
         return together(mesh, one, other)
     if one.file is other.file or mesh.settings.complete:
@@ -51,6 +55,12 @@ def _variants(mesh: Mesh, one: Resource, other: Resource) -> bool:
     if one.file is other.file or (one.file.kustomization and _home(one) == _home(other)):
         return False
     return mesh.scope.in_gallery(one) or mesh.scope.in_gallery(other)
+
+
+def _of_different_builds(one: Resource, other: Resource) -> bool:
+    """Overlays of one base are environments: what one builds does not meet what another builds of it."""
+    several = len(one.file.builds) > 1 or len(other.file.builds) > 1
+    return several and one.build != other.build
 
 
 def _home(resource: Resource) -> str:

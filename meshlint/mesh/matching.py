@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from meshlint.mesh.gateways import Gateway, Server
     from meshlint.mesh.mesh import Mesh
     from meshlint.mesh.registry import Service, ServicePort
+    from meshlint.mesh.server_groups import Bound
     from meshlint.mesh.sidecars import Sidecar
 
 Test = Callable[[Route], bool]
@@ -83,6 +84,12 @@ class _Owner:
     resource: Resource
     domain: str
     routes: list[Route]
+    gateway: Gateway | None = None
+
+    @property
+    def context(self) -> str:
+        """What its matches have to name if they name gateways."""
+        return MESH if self.gateway is None else f"{self.gateway.namespace}/{self.gateway.name}"
 
     @property
     def created(self) -> str:
@@ -270,6 +277,12 @@ class Matching:
             servers = [s for s in servers if (s.protocol in _HTTPS) is (request.scheme == "https")]
         if request.port is None:
             servers = [s for s in servers if not s.https_redirect] or servers
+        other = self._offered_beside(gateway, servers, request, host)
+        if other is not None:
+            title, place = other.resource.title, other.place
+            return Fact.missing(
+                f"{title}, for the same pods, offers {host} too, and it may take the request", place
+            )
         if not servers:
             return Fact.of(_nowhere(request, gateway.resource.place(), gateway), gateway.resource.place())
         closest = min(specificity(_offered(s, host)) for s in servers)
@@ -279,6 +292,25 @@ class Matching:
         return _agreed(
             answers, f"the gateway answers differently on its ports {ports}, and the request names none"
         )
+
+    def _offered_beside(
+        self, gateway: Gateway, servers: list[Server], request: HttpRequest, host: str
+    ) -> Bound | None:
+        """A server of another Gateway on the same pods where the request ends instead, or may end (5.11).
+
+        Plain servers of a host are merged; with TLS the narrower host has the connection.
+        """
+        for own in gateway.servers:
+            if request.port not in (None, own.port) or (servers and own not in servers):
+                continue
+            for other in self.mesh.server_groups.beside(own) if gateway.api == "istio" else ():
+                if not _offers(other.server, host) or (servers and _merge(own, other.server)):
+                    continue
+                if not servers or specificity(_offered(other.server, host)) <= specificity(
+                    _offered(own, host)
+                ):
+                    return other
+        return None
 
     def _at_server(self, gateway: Gateway, server: Server, request: HttpRequest, host: str) -> Fact[Served]:
         scheme = request.scheme or ("https" if server.protocol in _HTTPS else "http")
@@ -290,10 +322,11 @@ class Matching:
         wanted = server.asks
         if not wanted:
             return Fact.missing("whether the gateway decrypts is not in the input", place)
-        routes = [r for r in self.mesh.routes.at_gateway(gateway) if r.protocol == wanted]
-        unsure = [r for r in self._unsure.get(id(gateway), ()) if r.protocol == wanted]
-        owners = _best_owners(routes, gateway, server, host)
-        doubtful = _best_owners(unsure, gateway, server, host)
+        owners, doubtful = [], []
+        for g, s in self._merged_servers(gateway, server):
+            owners += _owners_at(self.mesh.routes.at_gateway(g), wanted, g, s, host)
+            doubtful += _owners_at(self._unsure.get(id(g), ()), wanted, g, s, host)
+        owners, doubtful = _narrowest(owners), _narrowest(doubtful)
         if doubtful and (not owners or specificity(doubtful[0].domain) <= specificity(owners[0].domain)):
             title = doubtful[0].resource.title
             return Fact.missing(f"whether the gateway sees {title} is not in the input", place)
@@ -301,16 +334,24 @@ class Matching:
             return Fact.of(_nowhere(request, place, gateway), place)
         return self._of_owners(owners, gateway, request, place)
 
+    def _merged_servers(self, gateway: Gateway, server: Server) -> list[tuple[Gateway, Server]]:
+        """The server, and those that Istio merges with it: plain HTTP on the same port of the same pods."""
+        own = [s for s in gateway.servers if s is server or (s.port == server.port and _merge(s, server))]
+        merged = [(gateway, s) for s in own]
+        if gateway.api == "istio":
+            beside = self.mesh.server_groups.beside(server)
+            merged += [(b.gateway, b.server) for b in beside if _merge(b.server, server)]
+        return merged
+
     def _of_owners(
         self, owners: list[_Owner], gateway: Gateway, request: HttpRequest, place: Place
     ) -> Fact[Served]:
-        context = f"{gateway.namespace}/{gateway.name}"
         if owners[0].gateway_api:
             rules = [(route, match) for o in owners for route in o.routes for match in _matches(route)]
             found = _by_precedence(rules, request, place)
         else:
             sender = self.sender_of(gateway)
-            found = _merged(owners, request, context, sender, place, self._delegate_open)
+            found = _merged(owners, request, sender, place, self._delegate_open)
         if not found.known:
             return found
         return Fact.of(replace(found.value, gateway=gateway), *found.because, reason=found.reason)
@@ -481,18 +522,30 @@ def _visible_first(owners: list[_Owner], namespace: str, default: frozenset[str]
 # -- several VirtualServices at a gateway ----------------------------------------------------------------
 
 
-def _best_owners(routes: Iterable[Route], gateway: Gateway, server: Server, host: str) -> list[_Owner]:
-    """Those whose rules the server has under the most specific domain that covers the host."""
+def _merge(one: Server, other: Server) -> bool:
+    """Are two servers of a port merged, so that their hosts are one list?"""
+    return all(s.asks == "http" and s.protocol not in _HTTPS and not s.https_redirect for s in (one, other))
+
+
+def _owners_at(
+    routes: Iterable[Route], protocol: str, gateway: Gateway, server: Server, host: str
+) -> list[_Owner]:
+    """Those whose rules the server has for the host, with their narrowest domains."""
     groups: dict[tuple[int, str], list[Route]] = defaultdict(list)
     for route in routes:
-        domain = _domain(route, gateway, server, host)
+        domain = _domain(route, gateway, server, host) if route.protocol == protocol else None
         if domain is not None:
             groups[id(_owner(route)), domain].append(route)
-    owners = [_Owner(_owner(found[0]), domain, found) for (_, domain), found in groups.items()]
+    return [_Owner(_owner(found[0]), domain, found, gateway) for (_, domain), found in groups.items()]
+
+
+def _narrowest(owners: list[_Owner]) -> list[_Owner]:
+    """Those with the most specific domain, each once."""
     if not owners:
         return []
     best = min(specificity(owner.domain) for owner in owners)
-    return [owner for owner in owners if specificity(owner.domain) == best]
+    found = [owner for owner in owners if specificity(owner.domain) == best]
+    return list({(id(owner.resource), owner.context): owner for owner in found}.values())
 
 
 def _domain(route: Route, gateway: Gateway, server: Server, host: str) -> str | None:
@@ -512,7 +565,6 @@ def _domain(route: Route, gateway: Gateway, server: Server, host: str) -> str | 
 def _merged(
     owners: list[_Owner],
     request: HttpRequest,
-    context: str,
     sender: Sender,
     place: Place,
     delegate_open: Test,
@@ -520,13 +572,13 @@ def _merged(
     """One list, in the order of creation, catch-all rules last; what follows one in its object is dropped."""
     ordered = sorted(owners, key=lambda o: (o.created, o.resource.name, o.resource.ns))
     keys = {o.resource.key for o in owners}
-    aged = len(keys) == len(owners) and all(o.created for o in owners)
-    rules = {id(o): _up_to_catch_all(o, context, sender, request.port) for o in ordered}
+    aged = len(keys) == len({id(o.resource) for o in owners}) and all(o.created for o in owners)
+    rules = {id(o): _up_to_catch_all(o, o.context, sender, request.port) for o in ordered}
     for last in (False, True):
         answers = []
         for owner in ordered:
             listed = [(r, [p for p in pairs if _catches_all(r, p) is last]) for r, pairs in rules[id(owner)]]
-            found = _walk(listed, request, context, sender, delegate_open)
+            found = _walk(listed, request, owner.context, sender, delegate_open)
             if found is not None and aged:
                 return found
             answers += [found] if found is not None else []

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from meshlint.mesh.readers import read_together
+from meshlint.mesh.readers import apart, read_together
 from meshlint.records import dataclass
 from meshlint.source.nodes import Node, text_of
 
@@ -69,6 +69,33 @@ class ServerGroups:
             [bound for selector in selectors for bound in by_selector[selector]]
             for selectors in self._meeting(by_selector)
         ]
+
+    def beside(self, server: Server) -> list[Bound]:
+        """Servers of other Gateways on the same pods, with the same port and address."""
+        mine = self._by_server.get(id(server))
+        if mine is None:
+            return []
+        bound, groups = mine
+        found = {
+            id(other.server): other
+            for group in groups
+            for other in group
+            if (other.port, other.bind) == (bound.port, bound.bind)
+            if other.resource.key != bound.resource.key and not apart(other.resource, bound.resource)
+        }
+        return list(found.values())
+
+    @cached_property
+    def _by_server(self) -> dict[int, tuple[Bound, list[list[Bound]]]]:
+        """Each server with the groups that it is in, divided by ports so that few are looked at."""
+        index: dict[int, tuple[Bound, list[list[Bound]]]] = {}
+        for group in self.all:
+            ports: dict[int, list[Bound]] = defaultdict(list)
+            for bound in group:
+                ports[bound.port].append(bound)
+            for bound in group:
+                index.setdefault(id(bound.server), (bound, []))[1].append(ports[bound.port])
+        return index
 
     def _meeting(self, selectors: Iterable[_Selector]) -> Iterator[frozenset[_Selector]]:
         """Sets of different selectors that select the same pods."""

@@ -431,6 +431,60 @@ class TestGateway:
         server = gateway("*", port=port.replace("{", "{number: 443, name: x, ", 1))
         assert name(enter(mesh_of(server, text))) == taken
 
+    def other(
+        self, *hosts: str, port: str = "{number: 80, name: http, protocol: HTTP}", more: str = ""
+    ) -> str:
+        """A Gateway of the team for the same pods."""
+        text = gateway(*hosts, port=port, more=more)
+        return text.replace("name: gw, namespace: istio-system", "name: own, namespace: shop")
+
+    def at_other(self, name: str, *rules: str, host: str = "a.example.com") -> str:
+        return vs(*rules, name=name, spec=f"hosts: ['{host}']\n  gateways: [own]")
+
+    @pytest.mark.parametrize("at", ["istio-system/gw", "shop/own"])
+    def test_5_11_plain_servers_of_several_gateways_are_merged(self, at):
+        mesh = self.both(
+            self.other("a.example.com"),
+            self.one("x", rule("1", "{uri: {prefix: /a}}")),
+            self.at_other("y", rule("2", "{uri: {prefix: /b}}")),
+        )
+        assert [name(enter(mesh, path, at=at)) for path in ("/a", "/b", "/c")] == ["1", "2", "nowhere"]
+
+    def test_5_11_the_most_specific_domain_of_all_gateways_counts(self):
+        mesh = self.both(
+            self.other("a.example.com"),
+            self.one("x", rule("wide"), host="*.example.com"),
+            self.at_other("y", rule("exact", "{uri: {prefix: /a}}")),
+        )
+        assert [name(enter(mesh, path)) for path in ("/a", "/b")] == ["exact", "nowhere"]
+
+    def test_5_11_gateways_for_other_pods_and_other_ports_are_apart(self):
+        texts = self.one("x", rule("1")), self.at_other("y", rule("2", "{uri: {prefix: /b}}"))
+        away = self.other("*").replace("ingressgateway", "egressgateway")
+        assert name(enter(self.both(away, *texts), "/b")) == "1"
+        assert (
+            name(enter(self.both(self.other("*", port="{number: 81, protocol: HTTP}"), *texts), "/b")) == "1"
+        )
+
+    @pytest.mark.parametrize(
+        ("mine", "its", "taken"),
+        [
+            pytest.param("a.example.com", "a.example.com", "unknown", id="the same host: the older one"),
+            pytest.param("*.example.com", "a.example.com", "unknown", id="a narrower host"),
+            pytest.param("a.example.com", "*.example.com", "1", id="a wider host"),
+            pytest.param("a.example.com", "b.example.com", "1", id="another host"),
+            pytest.param("b.example.com", "a.example.com", "unknown", id="the host of the other alone"),
+        ],
+    )
+    def test_5_11_with_tls_the_narrower_host_has_the_connection(self, mine, its, taken):
+        tls = {"port": "{number: 443, name: s, protocol: HTTPS}", "more": ", tls: {mode: SIMPLE}"}
+        mesh = mesh_of(
+            gateway(mine, **tls),
+            self.other(its, **tls),
+            self.one("x", rule("1")),
+        )
+        assert name(enter(mesh)) == taken
+
     def test_1_8_the_default_export_of_the_mesh(self):
         private = Settings(mesh_config={"defaultVirtualServiceExportTo": ["."]})
         pods = """

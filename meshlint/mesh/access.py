@@ -256,7 +256,8 @@ def in_chain(answers: list[Fact[Access]]) -> Fact[Access]:
     for answer in answers:
         if not answer.known:
             return answer
-    return min(answers, key=lambda answer: (_STRONGEST.index(answer.value), not answer.because))
+    found = min(answers, key=lambda answer: (_STRONGEST.index(answer.value), not answer.because))
+    return found if all(answer.certain for answer in answers) else found.uncertain()
 
 
 def _access(decision: Decision) -> Access:

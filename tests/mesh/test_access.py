@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from meshlint.mesh.access import PLAIN, Access
+from meshlint.mesh.access import PLAIN, Access, in_chain
 from meshlint.mesh.authz import Peer, Request
+from meshlint.mesh.facts import Fact
 from meshlint.mesh.scope import Settings
 from tests.mesh.test_jwt import NAMESPACES, WORKLOAD, ap
 from tests.support import mesh_of
@@ -151,3 +152,9 @@ def test_of_proxies_that_agree_the_one_with_a_line_speaks():
     found = mesh.access.to(workload, 8080, Request(peer=WEB), service)
     assert found.is_(Access.ALLOWED)
     assert [place.resource.name for place in found.because] == ["z"]
+
+
+@pytest.mark.parametrize("certain", [(True, True), (True, False), (False, True)])
+def test_a_chain_is_as_certain_as_all_of_its_proxies(certain):
+    answers = [Fact.of(Access.ALLOWED, certain=one) for one in certain]
+    assert in_chain(answers).certain is all(certain)

@@ -116,7 +116,7 @@ def default_deny(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
     denying = {
         p.resource.ns
         for p in mesh.authz.policies
-        if p.action is Action.ALLOW and p.enforced and not p.rules
+        if p.action is Action.ALLOW and p.enforced and not any(_width(rule) for rule in p.rules)
         and not selector_of(p.resource) and not references_of(p.resource)
     }  # fmt: skip
     root = mesh.config.root

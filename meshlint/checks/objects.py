@@ -16,6 +16,7 @@ from meshlint.findings import Draft
 from meshlint.mesh.hosts import is_wild
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.registry import EXPORT_TO, Service
+from meshlint.mesh.routes import gateway_key
 from meshlint.mesh.scope import (
     GATEWAY_API,
     ISTIO_EXTENSIONS,
@@ -25,6 +26,7 @@ from meshlint.mesh.scope import (
     KYMA_GATEWAY,
     Evidence,
 )
+from meshlint.mesh.selection import brought_along
 from meshlint.mesh.workloads import POD_TEMPLATES, RUN_TIME_LABELS, Workload
 from meshlint.resources import CLUSTER_SCOPED, Place, Resource
 from meshlint.source.nodes import Mapping as MappingNode
@@ -38,6 +40,9 @@ _MESH_GROUPS: Final = frozenset(
     (ISTIO_NETWORKING, ISTIO_SECURITY, ISTIO_TELEMETRY, ISTIO_EXTENSIONS, GATEWAY_API, KYMA_GATEWAY)
 )
 _SHOWN: Final = 5
+#: the label and the names of the Gateways for which Knative writes VirtualServices
+_OF_KNATIVE: Final = "networking.knative.dev/ingress-provider"
+_KNATIVE: Final = frozenset(("knative-ingress-gateway", "knative-local-gateway"))
 
 
 # -- missing-namespace ----------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from meshlint.mesh.workloads import RUN_TIME_LABELS
+from meshlint.schema.catalogue import bundled
 from meshlint.source.templates import is_placeholder
 
 if TYPE_CHECKING:
@@ -24,9 +25,13 @@ _OWN = frozenset(
 _OWN_APPS = ("istio", "ztunnel", "gateway")
 _FOREIGN = frozenset({"serving.knative.dev/service", "serving.knative.dev/revision", "cnpg.io/cluster"})
 
+#: labels with these prefixes are for people, whatever APIs there are
+_COMMON = frozenset({"app.kubernetes.io", "helm.sh", "k8s.io", "kubernetes.io"})
+
 _MAKERS = ("Deployment", "StatefulSet", "DaemonSet", "Pod", "Rollout", "Job", "CronJob", "ReplicaSet")
 
 _gateway_pods: WeakKeyDictionary[Mesh, frozenset[tuple[str, str]]] = WeakKeyDictionary()
+_operators: WeakKeyDictionary[Mesh, frozenset[str]] = WeakKeyDictionary()
 _placeholders: WeakKeyDictionary[Mesh, dict[str, frozenset[str]]] = WeakKeyDictionary()
 
 
@@ -52,7 +57,37 @@ def made_elsewhere(mesh: Mesh, selector: Mapping[str, str]) -> bool:
             return True
         if key in ("app", "app.kubernetes.io/name") and any(word in value for word in _OWN_APPS):
             return True
+        if _of_operator(mesh, key):
+            return True
     return not _gateway_labels(mesh).isdisjoint(selector.items())
+
+
+def brought_along(mesh: Mesh, selector: Mapping[str, str]) -> bool:
+    """As `made_elsewhere`, for labels alone that nobody else would use."""
+    return any(
+        key in _OWN
+        or key in _FOREIGN
+        or _of_operator(mesh, key)
+        or (key in ("app", "app.kubernetes.io/name") and value.startswith(("istio", "ztunnel")))
+        for key, value in selector.items()
+    )
+
+
+def _of_operator(mesh: Mesh, key: str) -> bool:
+    """Does an operator label pods so, whose API the input uses? strimzi.io/cluster and kafka.strimzi.io."""
+    domain, slash, _ = key.partition("/")
+    return bool(slash) and domain not in _COMMON and domain in _domains(mesh)
+
+
+def _domains(mesh: Mesh) -> frozenset[str]:
+    """The groups of the APIs of operators, and the domains that these belong to."""
+    found = _operators.get(mesh)
+    if found is None:
+        kinds = {(r.group, r.kind) for r in mesh.scope.resources if "." in r.group}
+        groups = {group for group, kind in kinds if bundled(group, kind) is None}
+        parents = {group.partition(".")[2] for group in groups}
+        found = _operators[mesh] = frozenset(d for d in groups | parents if "." in d)
+    return found
 
 
 def _gateway_labels(mesh: Mesh) -> frozenset[tuple[str, str]]:

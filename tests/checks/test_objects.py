@@ -71,6 +71,11 @@ class TestServiceSelectorEmptyMatch:
             ((service("{}"), deployment("{app: b}")), None, []),
             ((service("{statefulset.kubernetes.io/pod-name: a-0}"), deployment("{app: b}")), None, []),
             ((service("{istio: ingressgateway}"), deployment("{app: b}", "web")), None, []),
+            ((service("{istio: ingressgateway}"),), COMPLETE, []),
+            ((service("{app: istiod}"),), COMPLETE, []),
+            ((service("{db.example.com/cluster: main}"), operator % "db"), COMPLETE, ["high"]),
+            ((service("{example.com/cluster: main}"), operator % "db"), COMPLETE, []),
+            ((service("{example.com/cluster: main}"),), COMPLETE, ["high"]),
             ((service("{app: a}", "db-main"), deployment("{app: b}"), operator % "db"), None, []),
         ],
     )
@@ -158,6 +163,22 @@ class TestDeadObject:
     )
     def test_gateways(self, texts: tuple[str, ...], settings: Settings | None, expected: list[str]) -> None:
         assert sure(self.rule, *texts, settings=settings) == expected
+
+    @pytest.mark.parametrize(
+        ("gateways", "expected"), [("[public]", []), ("[shop/public]", []), ("[stock/public]", ["high"])]
+    )
+    def test_gateways_of_a_canary(self, gateways: str, expected: list[str]) -> None:
+        canary = (
+            "apiVersion: flagger.app/v1beta1\nkind: Canary\nmetadata: {name: cart, namespace: shop}\n"
+            f"spec: {{service: {{port: 80, gateways: {gateways}}}}}\n"
+        )
+        assert sure(self.rule, self.gateway % "", canary, settings=COMPLETE) == expected
+
+    def test_gateways_of_knative(self) -> None:
+        local = (self.gateway % "").replace("name: public", "name: knative-local-gateway")
+        label = "name: public, labels: {networking.knative.dev/ingress-provider: istio}"
+        labelled = (self.gateway % "").replace("name: public", label)
+        assert sure(self.rule, local, labelled, settings=COMPLETE) == []
 
 
 class TestDeploymentReplicas:

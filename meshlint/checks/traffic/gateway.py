@@ -6,6 +6,7 @@ pods are compared in `gateway_servers`.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 

@@ -318,6 +318,26 @@ def test_who_is_public(more: str, found: bool) -> None:
     assert bool(paths("gw-http-no-redirect", server(80, "HTTP"), PODS, *texts)) is found
 
 
+@pytest.mark.parametrize(
+    ("kinds", "found"),
+    [
+        ({"ClusterIP": 8081}, False),
+        ({"ClusterIP": 80}, True),
+        ({"LoadBalancer": 8081}, True),
+        ({"ClusterIP": 8081, "NodePort": 8081}, True),
+        ({"ClusterIP": 8081, "LoadBalancer": 8080}, False),
+    ],
+)
+def test_a_port_that_only_clients_of_the_cluster_reach(kinds: dict[str, int], found: bool) -> None:
+    leads = [
+        service(kind.lower(), "istio-system", f"[{{name: http, port: 80, targetPort: {port}}}]")
+        .replace(f"app: {kind.lower()}", "istio: ingressgateway")
+        .replace("{selector", f"{{type: {kind}, selector")
+        for kind, port in kinds.items()
+    ]
+    assert bool(paths("gw-http-no-redirect", server(8081, "HTTP"), *leads)) is found
+
+
 def test_a_load_balancer_that_ends_tls_or_is_inside() -> None:
     leads = service("ingress", "istio-system").replace("app: ingress", "istio: ingressgateway")
     leads = leads.replace("{selector", "{type: LoadBalancer, selector")

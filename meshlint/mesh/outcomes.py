@@ -15,9 +15,9 @@ from meshlint.mesh.authz import Peer, Request, Token
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.grants import Target, granted
 from meshlint.mesh.matches import HttpRequest
-from meshlint.mesh.matching import GATEWAY_ROUTES, Served, Way
 from meshlint.mesh.retries import NOT_APPLICABLE as NO_RETRY
 from meshlint.mesh.retries import Retry
+from meshlint.mesh.served import GATEWAY_ROUTES, Served, Way
 from meshlint.mesh.timeouts import DISABLED, Timeout
 from meshlint.mesh.timeouts import NOT_APPLICABLE as NO_TIMEOUT
 from meshlint.records import dataclass

@@ -17,7 +17,6 @@ from meshlint.mesh.claims import Claims, claims_of
 from meshlint.mesh.dataplane import DataPlane
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.matches import HttpRequest, Sender
-from meshlint.mesh.matching import Served, Way
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.outcomes import (
     Caller,
@@ -32,6 +31,7 @@ from meshlint.mesh.outcomes import (
     rewrite,
 )
 from meshlint.mesh.retries import Retry
+from meshlint.mesh.served import Served, Way
 from meshlint.mesh.sidecars import Sidecar
 from meshlint.mesh.timeouts import Timeout
 from meshlint.mesh.workloads import Workload

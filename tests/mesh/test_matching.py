@@ -6,9 +6,9 @@ import pytest
 
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.matches import HttpRequest, Sender
-from meshlint.mesh.matching import Served, Way
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.scope import Settings
+from meshlint.mesh.served import Served, Way
 from meshlint.source.nodes import text_of
 from tests.support import mesh_of
 

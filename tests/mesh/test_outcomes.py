@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from meshlint.mesh.matches import HttpRequest, Sender
-from meshlint.mesh.matching import Served
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.outcomes import (
     DirectResponse,
@@ -18,6 +17,7 @@ from meshlint.mesh.outcomes import (
     rewrite,
 )
 from meshlint.mesh.scope import Settings
+from meshlint.mesh.served import Served
 from meshlint.source.durations import SECOND
 from tests.mesh.test_matching import (
     ask,

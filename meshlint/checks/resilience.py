@@ -278,18 +278,24 @@ def _path_words(match: YamlMapping) -> list[str]:
 
 
 def _services_without_route(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
-    """Only in a complete input is the absence of a route a fact."""
+    """Only in a complete input is the absence of a route a fact.
+
+    What a route for another host leads to, from a gateway or as one of several versions, is left to it.
+    """
     if not mesh.settings.complete:
         return
+    led_to = {s.host for route in mesh.routes.all for d in route.destinations for s in d.services}
     for service in mesh.registry.services:
         ports = [port for port in service.ports if port.protocol in HTTP_LIKE and port.protocol != "GRPC"]
         if not ports or not _is_application(mesh, service) or _ignored((service.host,), options):
             continue
         if mesh.routes.in_mesh(service.host) or mesh.timeouts.patches.anywhere(service.namespace):
             continue
+        if service.host in led_to:
+            continue
         yield Draft(
             service.resource.place(),
-            f"{service.resource.title} speaks HTTP and has no route, so calls to it have no timeout",
+            f"{service.resource.title} speaks HTTP and no route leads to it, so calls to it have no timeout",
             label="called without a timeout",
             help=f"add a VirtualService for {service.name} with a timeout",
         )

@@ -154,6 +154,31 @@ def test_options_can_be_given(project: Project) -> None:
     assert done.returncode == 0, said(done)
 
 
+ROUTE = """\
+apiVersion: v1
+kind: Service
+metadata: {name: api, namespace: pay}
+spec: {ports: [{name: http, port: 80}]}
+"""
+ROUTE_TEST = """\
+tests:
+  - name: by name
+    request: {host: api, source: {namespace: pay}}
+    expect: {destination: "api:PORT"}
+"""
+
+
+@pytest.mark.parametrize(("port", "code"), [("80", 0), ("81", 1)])
+def test_route_tests(project: Project, port: str, code: int) -> None:
+    project.use("meshlint-test")
+    project.stage(api=ROUTE)
+    project.write("api.meshtest.yaml", ROUTE_TEST.replace("PORT", port))
+    run("git", "add", ".", cwd=project.folder)
+    done = project.pre_commit()
+    assert done.returncode == code, said(done)
+    assert ("FAIL by name" in said(done)) is bool(code), said(done)
+
+
 def test_other_files_do_not_start_it(project: Project) -> None:
     project.use("meshlint")
     project.write("notes.txt", "nothing")

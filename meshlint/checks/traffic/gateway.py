@@ -142,7 +142,7 @@ def _sure_of(mesh: Mesh, flaw: Flaw, namespaces: list[str], name: str) -> str | 
 
 def _certificates(mesh: Mesh, gateway: Gateway) -> Iterator[Draft]:
     """Listeners of the Gateway API: the Secret is there, and a grant where it is in another namespace."""
-    from meshlint.checks.traffic.grants import Target, grant_missing
+    from meshlint.mesh.grants import Target, grant_missing
 
     for server in gateway.servers:
         for reference in mappings(server.node.dig("tls", "certificateRefs")):

@@ -24,6 +24,7 @@ USE_WAYPOINT_NAMESPACE = "istio.io/use-waypoint-namespace"
 WAYPOINT_FOR = "istio.io/waypoint-for"
 INGRESS_USE_WAYPOINT = "istio.io/ingress-use-waypoint"
 MANAGED = "gateway.istio.io/managed"
+REDIRECTION = "ambient.istio.io/redirection"
 
 #: namespaces that the CNI agent leaves alone by default
 EXCLUDED_NAMESPACES = frozenset({"kube-system"})
@@ -141,6 +142,9 @@ class Ambient:
         if STATUS in workload.annotations:
             place = workload.pod_place("metadata", "annotations", STATUS, part="key")
             return Fact.of(False, place, reason="the manifest says that a sidecar was injected")
+        if workload.resource.kind == "Pod" and workload.annotations.get(REDIRECTION) == "enabled":
+            place = workload.pod_place("metadata", "annotations", REDIRECTION, part="pair")
+            return Fact.of(True, place, certain=False, reason="the CNI agent says that it captured the pod")
         if workload.namespace in EXCLUDED_NAMESPACES or workload.labels.get("app") == "ztunnel":
             return Fact.of(False, workload.resource.place(), reason="the CNI agent leaves it alone")
         selectors = self.mesh.config.injector_value("cni", "ambient", "enablementSelectors")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from meshlint.mesh.destination_rules import ELSEWHERE
 from meshlint.mesh.scope import ISTIO_NETWORKING
 from meshlint.records import dataclass
-from meshlint.source.nodes import Mapping, Node, Scalar, int_of, mappings, text_of
+from meshlint.source.nodes import Mapping, Node, Scalar, int_of, mappings, text_of, texts
 from meshlint.source.templates import is_placeholder
 
 if TYPE_CHECKING:
@@ -90,13 +90,27 @@ class Destinations:
         VirtualService is, unless a waypoint may do their part.
         """
         in_mesh = reference.mesh and not self.behind_waypoint(reference.state.services)
-        certain = set(reference.owners) if in_mesh else set()
-        possible = {*reference.owners, ELSEWHERE}
+        named = self._exported(reference)
+        owners = reference.owners
+        inside = owners if named is None else owners & named or named
+        certain = set(inside) if in_mesh else set()
+        possible = {*owners, ELSEWHERE} if named is None else set(named)
         for gateway in reference.gateways.values():
             pods = {workload.namespace for workload in self.mesh.gateways.workloads_of(gateway)}
             certain |= pods
             possible.add(gateway.namespace)
         return certain, possible
+
+    def _exported(self, reference: Reference) -> set[str] | None:
+        """The namespaces that alone see the rule, where its VirtualServices name them."""
+        found: set[str] = set()
+        for route in reference.routes:
+            owner = route.root.resource if route.root else route.resource
+            names = {item.text for item in texts(owner.get("spec", "exportTo"))}
+            if not names or "*" in names or any(is_placeholder(name) for name in names):
+                return None
+            found |= {owner.ns if name == "." else name for name in names}
+        return found or None
 
     def behind_waypoint(self, services: Iterable[Service]) -> bool:
         """May a waypoint take the requests for one of the services, so that its rules count?"""

@@ -63,9 +63,13 @@ _INERT_GROUPS: Final = frozenset(
     }
 )  # fmt: skip
 #: namespaces that installations fill
-_PLATFORM: Final = frozenset(
-    {"istio-system", "istio-ingress", "istio-egress", "kube-system", "kube-public", "kyma-system"}
-)
+_CLUSTER: Final = frozenset({"kube-system", "kube-public", "kyma-system"})
+_ISTIO: Final = frozenset({"istio-system", "istio-ingress", "istio-egress"})
+#: what the names of Services begin with that Istio, its gateways and its addons bring along
+_ISTIO_NAMES: Final = (
+    "istio", "ztunnel", "ingress", "egress", "eastwest", "gateway", "kiali", "prometheus", "grafana",
+    "jaeger", "zipkin", "tracing", "loki", "skywalking", "opentelemetry",
+)  # fmt: skip
 _INSTALLERS: Final = frozenset({"HelmRelease", "HelmChart", "Application", "Kustomization", "App"})
 
 
@@ -161,11 +165,13 @@ class Existence:
         return "low" if scope.of(ISTIO_NETWORKING, "ServiceEntry") and not scope.settings.remainder else None
 
     def _platform(self, namespace: str, name: str) -> bool:
-        return (
-            namespace in _PLATFORM
-            or namespace == self.mesh.config.root
-            or (namespace, name) == ("default", "kubernetes")
-        )
+        """Does every cluster have it? Of Istio's own namespaces a complete input leaves out Istio alone."""
+        if namespace in _CLUSTER or (namespace, name) == ("default", "kubernetes"):
+            return True
+        if namespace not in _ISTIO and namespace != self.mesh.config.root:
+            return False
+        closed = self.mesh.scope.evidence("", "Service", namespace) is Evidence.CLOSED
+        return not closed or not name or name.startswith(_ISTIO_NAMES)
 
     def _may_be_made(self, namespace: str, name: str) -> bool:
         """Is there an object whose controller may make the Service, named like it or with more behind?"""

@@ -49,3 +49,39 @@ def test_competing(
         for name, label, value in zip("ab", labels, values, strict=True)
     ]
     assert bool(findings(*objects, rules=(rule,))) is found
+
+
+INSTALLED = """
+apiVersion: install.istio.io/v1alpha1
+kind: IstioOperator
+metadata: {name: istio, namespace: istio-system}
+spec: {revision: %s}
+"""
+
+
+@pytest.mark.parametrize(
+    ("installed", "label", "confidence"),
+    [
+        ("canary", "canary", None),
+        ("canary", "old", "medium"),
+        ("''", "default", None),
+        ("''", "canary", "medium"),
+        ("'{{ .rev }}'", "old", None),
+        ("canary", "'{{ .rev }}'", None),
+        ("canary", "asm-managed", None),
+        (None, "old", None),
+    ],
+)
+def test_unread(installed: str | None, label: str, confidence: str | None) -> None:
+    text = OBJECT % (
+        "networking",
+        "Sidecar",
+        "default",
+        f"istio.io/rev: {label}",
+        "{egress: [{hosts: ['./*']}]}",
+    )
+    texts = [text] if installed is None else [text, INSTALLED % installed]
+    found = findings(*texts, rules=("config-unread-revision",))
+    assert [f.confidence for f in found] == ([confidence] if confidence else [])
+    found = findings(*texts, rules=("config-unread-revision",), config={"complete": True})
+    assert [f.confidence for f in found] == (["high"] if confidence else [])

@@ -70,6 +70,17 @@ def rules_found(mesh: Mesh) -> set[str]:
     return {f.rule.removeprefix("injection-") for f in findings}
 
 
+def test_a_running_pod_that_was_captured() -> None:
+    captured = pod()
+    captured["metadata"]["annotations"] = {"ambient.istio.io/redirection": "enabled"}
+    mesh = mesh_with(namespace({}), captured)
+    assert mesh.ambient.enrolled(mesh.workloads.all[0]).is_(True)
+    template = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a", "namespace": "shop"}}
+    template["spec"] = {"template": {"metadata": captured["metadata"], "spec": captured["spec"]}}
+    mesh = mesh_with(namespace({}), template)
+    assert mesh.ambient.enrolled(mesh.workloads.all[0]).is_(False)
+
+
 @pytest.mark.parametrize(
     ("objects", "expected", "rule"),
     [

@@ -61,6 +61,9 @@ def test_states(host: str, presence: Presence, confidence: str | None) -> None:
         ("*.other.svc.cluster.local", MISSING),
         ("a.example.com", Presence.WILDCARD),
         ("istio-egressgateway.istio-system.svc.cluster.local", UNKNOWN),
+        ("istiod.istio-system.svc.cluster.local", UNKNOWN),
+        ("ratings.istio-system.svc.cluster.local", MISSING),
+        ("ratings.kube-system.svc.cluster.local", UNKNOWN),
     ],
 )
 def test_complete_input(host: str, presence: Presence) -> None:

@@ -25,6 +25,7 @@ from meshlint.checks.admission.workload_entry import UNIX, address_of
 from meshlint.findings import Draft
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.scope import ISTIO_NETWORKING
+from meshlint.resources import Resource
 from meshlint.source.templates import is_placeholder
 
 Options = Mapping[str, Any]
@@ -152,7 +153,16 @@ def tcp_address(mesh: Mesh, options: Options) -> Iterator[Draft]:
                     f"itself ({why}): it takes all connections to port {number} that nothing else is for",
                     label="TCP without address",
                     help="list the addresses, or say the protocol if it is TLS or HTTP",
+                    equivalents=tuple(_peers(block.resource, protocol)),
                 )
+
+
+def _peers(resource: Resource, protocol: str) -> Iterator[str]:
+    """Istio's webhook knows capitals only, and istioctl's analyzer takes an address in the status for one."""
+    if protocol in ("", "TCP"):
+        yield "IST0133"
+    if not _allocated(resource):
+        yield "IST0134"
 
 
 def _no_allocation(block: Block, version: str) -> str:
@@ -161,7 +171,13 @@ def _no_allocation(block: Block, version: str) -> str:
         return "its label switches that off"
     if resolution_of(block) == "NONE":
         return "resolution is NONE"
-    return f"Istio {version} does not allocate any" if _before_1_25(version) else ""
+    old = _before_1_25(version) and not _allocated(block.resource)
+    return f"Istio {version} does not allocate any" if old else ""
+
+
+def _allocated(resource: Resource) -> bool:
+    """Does the status list addresses?"""
+    return bool(resource.mappings("status", "addresses"))
 
 
 def _before_1_25(version: str) -> bool:

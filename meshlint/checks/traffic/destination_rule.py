@@ -29,11 +29,11 @@ from meshlint.source.templates import is_placeholder
 
 Options = Mapping[str, Any]
 
+#: labels that endpoints have only where their nodes have a value for them
+_LOCALITY = ("topology.kubernetes.io/region", "topology.kubernetes.io/zone", "topology.istio.io/subzone")
 #: labels of endpoints that come from nodes or controllers, not from pod templates
 _UNKNOWABLE = RUN_TIME_LABELS | {
-    "topology.kubernetes.io/region",
-    "topology.kubernetes.io/zone",
-    "topology.istio.io/subzone",
+    *_LOCALITY,
     "topology.istio.io/network",
     "topology.istio.io/cluster",
     "kubernetes.io/hostname",
@@ -132,6 +132,8 @@ def _selects_nothing(mesh: Mesh, rule: DestinationRule, labels: dict[str, str]) 
     """How sure is it that no endpoint of the host has the labels? None if one has, or it is unknown."""
     services = mesh.registry.by_host(rule.host)
     wanted = {key: value for key, value in labels.items() if key not in _UNKNOWABLE}
+    if services and any(labels.get(key) == "" for key in _LOCALITY):
+        return "high"
     if not services or not wanted or any(is_placeholder(value) for value in wanted.values()):
         return None
     answers = [_without(mesh, service, wanted) for service in services]

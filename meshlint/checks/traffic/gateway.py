@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from meshlint.checks.admission.blocks import once
 from meshlint.checks.admission.server_tls import TERMINATING
+from meshlint.checks.traffic.gateway_secrets import put_elsewhere
 from meshlint.findings import Draft
 from meshlint.mesh.dataplane import DataPlane
 from meshlint.mesh.gateways import GATEWAY_NAME, Gateway, Server
@@ -19,7 +20,7 @@ from meshlint.mesh.hosts import overlap
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.registry import Service
 from meshlint.mesh.routes import Route
-from meshlint.mesh.scope import GATEWAY_API
+from meshlint.mesh.scope import GATEWAY_API, Evidence
 from meshlint.mesh.secrets import Flaw
 from meshlint.mesh.workloads import Workload
 from meshlint.source.nodes import Mapping as YamlMapping
@@ -63,7 +64,10 @@ def _credentials(mesh: Mesh, gateway: Gateway) -> Iterator[Draft]:
     for server, item in wanted:
         own, slash, name = item.text.rpartition("/")
         namespaces = [own] if slash else homes
-        if not namespaces or is_placeholder(item.text) or "/" in own:
+        if is_placeholder(item.text) or "/" in own:
+            continue
+        if not namespaces:
+            yield from put_elsewhere(mesh, gateway, server.port, item)
             continue
         found = [r for ns in namespaces for r in mesh.secrets.find(ns, name)]
         if found:
@@ -271,26 +275,32 @@ def port_not_on_service(mesh: Mesh, options: Options) -> Iterator[Draft]:
     for gateway in mesh.gateways.all:
         pods = mesh.gateways.workloads_of(gateway) if gateway.api == "istio" else []
         services = {id(s): s for w in pods for s in mesh.registry.services_of(w) if s.kind != "service-entry"}
-        if not services:
+        if not services and not (pods and all(_without_service(mesh, pod.namespace) for pod in pods)):
             continue
         reached = _reached(mesh, pods, services.values())
         for server in gateway.servers:
             place = server.node.dig("port", "number")
             if place is None or not server.port or server.port in reached or _own_bind(server):
                 continue
-            first = next(iter(services.values()))
+            first = next((service.resource.title for service in services.values()), "a Service for the pods")
             yield Draft(
                 gateway.resource.place(place),
                 f"{gateway.resource.title} serves port {server.port}, which no Service of its pods leads to: "
                 "clients cannot connect to it",
                 label="on no Service",
-                help=f"add port {server.port} to {first.resource.title}",
+                help=f"add port {server.port} to {first}",
                 related=tuple(
                     ("ports of its Service", s.resource.place_at("spec", "ports", part="key"))
                     for s in list(services.values())[:3]
                 ),
                 confidence=None if mesh.settings.complete else "medium",
             )
+
+
+def _without_service(mesh: Mesh, namespace: str) -> bool:
+    """Is it certain that gateway pods of the namespace without a Service in the input have none?"""
+    closed = mesh.scope.evidence("", "Service", namespace) is Evidence.CLOSED
+    return closed and not mesh.existence.installed_into(namespace)
 
 
 def _own_bind(server: Server) -> bool:

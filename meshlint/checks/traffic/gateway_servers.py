@@ -84,6 +84,8 @@ def _skipped(mesh: Mesh, offer: Bound, other: Bound) -> Draft:
             "older one is used, and the whole server of the other is skipped"
         )
     sure = None if same else together(mesh, offer.resource, other.resource)
+    shared = {key for key, _ in _certificates(offer)} & {key for key, _ in _certificates(other)}
+    codes = (*_PEERS, "IST0138") if shared else _PEERS
     return Draft(
         offer.place,
         f"{offer.resource.title} {what}",
@@ -91,7 +93,7 @@ def _skipped(mesh: Mesh, offer: Bound, other: Bound) -> Draft:
         help="keep the host in one of them" if same else "give each host to one Gateway",
         related=((_where(offer, other), other.place),),
         confidence="low" if sure == "medium" and host.rpartition("/")[2] == "*" else sure,
-        equivalents=("KIA0301",) if same else _PEERS,
+        equivalents=("KIA0301",) if same else codes,
     )
 
 

@@ -11,6 +11,7 @@ from meshlint.checks.admission.grammar import PROTOCOLS
 from meshlint.findings import Draft
 from meshlint.mesh.dataplane import DataPlane
 from meshlint.mesh.mesh import Mesh
+from meshlint.mesh.namespaces import IGNORED_NAMESPACES
 from meshlint.mesh.registry import HTTP_LIKE, TLS_LIKE, Service, ServicePort
 from meshlint.mesh.workloads import Workload
 from meshlint.resources import Place
@@ -32,23 +33,29 @@ def port_naming(mesh: Mesh, options: Options) -> Iterator[Draft]:
     for service in mesh.registry.services:
         if service.resource.kind != "Service":
             continue
-        alias = service.kind == "external-name"
-        block = spec(service.resource) if alias or _concerns(mesh, service) else None
-        for port in block.blocks("ports") if block is not None else ():
-            yield from _alias_port(mesh, port) if alias else _port(port)
+        block = spec(service.resource)
+        if block is None:
+            continue
+        if service.kind == "external-name":
+            for port in block.blocks("ports"):
+                yield from _alias_port(mesh, port)
+        elif (confidence := _concerns(mesh, service)) is not None:
+            for port in block.blocks("ports"):
+                yield from _port(port, confidence)
 
 
 def _alias_port(mesh: Mesh, port: Block) -> Iterator[Draft]:
     """A Service of type ExternalName: since 1.21 it is another name, and its ports mean nothing."""
-    name = port.text("appProtocol") or port.text("name")
-    if name is None or (name != "tcp" and says_protocol(name)) or port.number("port") in _KNOWN_PORTS:
+    field, name = ("name", "tcp") if port.text("name") == "tcp" else _unclear(port) or ("", "")
+    if not field:
         return
     version = mesh.settings.istio_version
     old = bool(version) and is_newer("1.21", numbers(version))
     effect = "the proxy takes all traffic of the port for it" if old else "since Istio 1.21 it has no meaning"
+    what = f"named {name}" if name else "whose name says no protocol"
     yield Draft(
-        port.place("appProtocol" if port.node.get("appProtocol") is not None else "name"),
-        f"{port.resource.title} is an ExternalName with a port named {name}; {effect}",
+        port.place(field if name else "port"),
+        f"{port.resource.title} is an ExternalName with a port {what}; {effect}",
         label="port of an ExternalName",
         help="let the name begin with another protocol than tcp, or drop the port",
         severity="warning" if old else None,
@@ -57,12 +64,18 @@ def _alias_port(mesh: Mesh, port: Block) -> Iterator[Draft]:
     )
 
 
-def _concerns(mesh: Mesh, service: Service) -> bool:
-    """Is there a proxy that has to know the protocol? Parts of Istio itself know theirs."""
+def _concerns(mesh: Mesh, service: Service) -> str | None:
+    """Is there a proxy that has to know the protocol? The confidence: 'high', 'low' where no pods are in
+    the input, None if there is none. Parts of Istio itself know their protocols.
+    """
     labels = service.resource.labels
-    if service.namespace in (mesh.config.root, "kube-system") or _MANAGED in labels or "istio" in labels:
-        return False
-    return any(_has_proxy(mesh, workload) for workload in mesh.registry.workloads_of(service))
+    platform = service.namespace == mesh.config.root or service.namespace in IGNORED_NAMESPACES
+    if platform or _MANAGED in labels or "istio" in labels:
+        return None
+    workloads = mesh.registry.workloads_of(service)
+    if any(_has_proxy(mesh, workload) for workload in workloads):
+        return "high"
+    return "low" if mesh.suspicions and not workloads else None
 
 
 def _has_proxy(mesh: Mesh, workload: Workload) -> bool:
@@ -73,17 +86,14 @@ def _has_proxy(mesh: Mesh, workload: Workload) -> bool:
     return not plane.known or plane.value not in (DataPlane.GATEWAY, DataPlane.WAYPOINT)
 
 
-def _port(port: Block) -> Iterator[Draft]:
-    if (port.text("protocol") or "TCP").upper() != "TCP" or port.number("port") in _KNOWN_PORTS:
+def _port(port: Block, confidence: str) -> Iterator[Draft]:
+    unclear = _unclear(port)
+    if unclear is None:
         return
-    name = "appProtocol" if port.node.get("appProtocol") is not None else "name"
-    text = port.text(name)
-    if text is None and name in port.node.index:
-        return
-    if text and (says_protocol(text) if name == "name" else _is_protocol(text)):
-        return
+    name, text = unclear
     what = f"whose {name} {text} names no protocol" if text else "without name and appProtocol"
-    happens, severity = "the proxy has to guess it from the traffic", None
+    who = "the proxy has" if confidence == "high" else "proxies of clients have"
+    happens, severity = f"{who} to guess it from the traffic", None
     if text and any(part in text.lower() for part in _HTTP2):
         happens, severity = "gateways speak HTTP/1.1 to it, which gRPC and HTTP/2 servers refuse", "warning"
     yield Draft(
@@ -92,8 +102,22 @@ def _port(port: Block) -> Iterator[Draft]:
         label="no protocol that Istio knows",
         help="set appProtocol, or let the name begin with the protocol: http-web, grpc, tcp-cache",
         severity=severity,
+        confidence=confidence,
         equivalents=("IST0118", "KIA0602" if name == "appProtocol" else "KIA0601"),
     )
+
+
+def _unclear(port: Block) -> tuple[str, str] | None:
+    """The field that has to say the protocol and its text, '' if it is not there; None where one is said."""
+    if (port.text("protocol") or "TCP").upper() != "TCP" or port.number("port") in _KNOWN_PORTS:
+        return None
+    field = "appProtocol" if port.node.get("appProtocol") is not None else "name"
+    text = port.text(field)
+    if text is None and field in port.node.index:
+        return None
+    if text and (says_protocol(text) if field == "name" else _is_protocol(text)):
+        return None
+    return field, text or ""
 
 
 def says_protocol(name: str) -> bool:
@@ -171,7 +195,7 @@ def _disagreement(workload: Workload, number: int, one: _Entry, other: _Entry) -
         help="let both say the same protocol, or lead them to different ports of the pods",
         related=((f"{its.protocol} here", _place(first, its)), ("the pods", workload.resource.place())),
         resource=workload.resource,
-        equivalents=("IST0116", "IST0137") if port.number != its.number else ("IST0116",),
+        equivalents=("IST0137",) if port.number != its.number else ("IST0116",),
     )
 
 

@@ -150,6 +150,7 @@ def test_1_13_labels(texts: list[str], settings: Settings | None, expected: list
     ("labels", "found"),
     [
         ("topology.kubernetes.io/zone: eu-1", False),
+        ('topology.kubernetes.io/zone: ""', True),
         ("topology.kubernetes.io/zone: eu-1, version: v9", True),
         ("pod-template-hash: abc", False),
         ('version: "${VERSION}"', False),

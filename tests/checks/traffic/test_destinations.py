@@ -109,6 +109,22 @@ spec: {selector: {app: a}, ports: [{port: 80}]}
     assert verdicts(rule, service(), route, deployment("client", "web")) == []
 
 
+def test_1_5_clients_are_those_that_see_the_virtual_service() -> None:
+    exported = """
+apiVersion: v1
+kind: Service
+metadata: {name: a, namespace: shop, annotations: {networking.istio.io/exportTo: web}}
+spec: {selector: {app: a}, ports: [{port: 80}]}
+"""
+    host, rule = "host: a.shop.svc.cluster.local", "vs-destination-not-exported"
+    route = to(host, namespace="other", hosts="[a.shop.svc.cluster.local]")
+    assert verdicts(rule, exported, route) == [("error", "low")]
+    assert verdicts(rule, exported, route + "  exportTo: [web]\n") == []
+    assert verdicts(rule, exported, route + "  exportTo: [bogus]\n") == [("error", "low")]
+    assert verdicts(rule, exported, route + '  exportTo: [web, "."]\n') == [("error", "low")]
+    assert verdicts(rule, exported, route + '  exportTo: ["${TEAM}"]\n') == [("error", "low")]
+
+
 def test_1_5_exports_count_for_the_pods_of_gateways() -> None:
     pods = deployment("gateway", "istio-ingress", "istio: ingressgateway")
     entry = service_entry("api.example.com", more=', exportTo: ["."]')

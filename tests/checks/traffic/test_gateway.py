@@ -213,7 +213,7 @@ def test_other_folders_may_be_for_other_clusters(
 ) -> None:
     texts = {first: server(443, "HTTPS", tls=SIMPLE), second: server(443, "HTTPS", tls=SIMPLE, name="other")}
     found, _ = run([rule_named("gw-duplicate-host-port")], mesh_of(settings=settings, **texts))
-    expected = (confidence, ("IST0145", "KIA0301"))
+    expected = (confidence, ("IST0145", "KIA0301", "IST0138"))
     assert [(f.confidence, f.equivalents) for f in found] == [expected, expected]
 
 
@@ -302,6 +302,31 @@ def test_ports_of_the_service(port: int, found: bool) -> None:
     ).replace("app: ingress", "istio: ingressgateway")
     assert bool(paths("gw-port-not-on-service", server(port, "HTTP"), pods, leads)) is found
     assert paths("gw-port-not-on-service", server(port, "HTTP"), pods) == []
+
+
+def test_pods_of_a_gateway_without_any_service() -> None:
+    texts = (server(80, "HTTP"), PODS)
+    assert len(paths("gw-port-not-on-service", *texts, settings=COMPLETE)) == 1
+    on_host = PODS.replace("image: main", "image: main, ports: [{containerPort: 80, hostPort: 80}]")
+    assert paths("gw-port-not-on-service", server(80, "HTTP"), on_host, settings=COMPLETE) == []
+
+
+@pytest.mark.parametrize(
+    ("texts", "found"),
+    [
+        ((secret("shop"), deployment("a")), True),
+        ((secret("shop"),), False),
+        ((secret("istio-ingress"), deployment("a")), False),
+        ((secret("shop"), secret("istio-system"), deployment("a")), False),
+        ((secret("edge-gateway"), deployment("a", "edge-gateway")), False),
+        ((secret("shop, annotations: {replicator/to: x}"), deployment("a")), False),
+        ((deployment("a"),), False),
+    ],
+    ids=["beside", "pods unseen", "of the gateway", "both", "a gateway's name", "copied", "none"],
+)
+def test_secrets_of_an_ingress_gateway_that_is_not_in_the_input(texts: tuple[str, ...], found: bool) -> None:
+    expected = [("error", "low")] if found else []
+    assert verdicts(CREDENTIAL, server(443, "HTTPS", tls=SIMPLE), *texts) == expected
 
 
 @pytest.mark.parametrize(

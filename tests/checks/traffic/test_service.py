@@ -45,7 +45,36 @@ def test_1_7_names(port: str, expected: tuple[str, tuple[str, ...]] | None) -> N
 
 def test_pods_without_a_proxy_need_no_names() -> None:
     assert findings("port-naming", service(ports="[{name: web, port: 80}]"), deployment("a")) == []
-    assert findings("port-naming", service(ports="[{name: web, port: 80}]"), INJECTED) == []
+
+
+def test_pods_that_are_not_in_the_input() -> None:
+    (found,) = findings("port-naming", service(ports="[{name: web, port: 80}]"), INJECTED)
+    assert (found.confidence, found.equivalents) == ("low", NAME)
+    assert findings("port-naming", service(ports="[{name: http, port: 80}]"), INJECTED) == []
+
+
+@pytest.mark.parametrize(
+    ("port", "said"),
+    [
+        ("name: tcp, port: 443", True),
+        ("name: tcp, port: 3306", True),
+        ("name: web, port: 443", True),
+        ("port: 443", True),
+        ("port: 3306", False),
+        ("name: tls, port: 443", False),
+        ("name: tcp-web, port: 443", False),
+        ('name: "${NAME}", port: 443', False),
+    ],
+)
+def test_ports_of_an_external_name(port: str, said: bool) -> None:
+    alias = f"""
+apiVersion: v1
+kind: Service
+metadata: {{name: pay, namespace: shop}}
+spec: {{type: ExternalName, externalName: pay.example.com, ports: [{{{port}}}]}}
+"""
+    found = findings("port-naming", alias)
+    assert [(f.confidence, f.equivalents) for f in found] == ([("low", ("IST0150",))] if said else [])
 
 
 def two(first: str, second: str) -> tuple[str, str]:
@@ -64,7 +93,7 @@ def two(first: str, second: str) -> tuple[str, str]:
         ("name: http, port: 80", "name: tcp, port: 81", []),
         (
             "name: http, port: 80, targetPort: 8080", "name: tcp, port: 81, targetPort: 8080",
-            [("warning", "high", ("IST0116", "IST0137"))],
+            [("warning", "high", ("IST0137",))],
         ),
         (
             "name: http, port: 80, targetPort: 8080", "name: http, port: 81, targetPort: 8080",

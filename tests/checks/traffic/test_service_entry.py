@@ -149,3 +149,20 @@ def test_5_12_the_service_wins() -> None:
     assert paths("se-host-of-service", text, service()) == ["/spec/hosts/0"]
     assert paths("se-host-of-service", text, service("a", "pay")) == []
     assert paths("se-host-of-service", text) == []
+
+
+STATUS = "status: {addresses: [{host: db.com, value: 240.240.0.1}]}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "codes"),
+    [
+        (entry("db.com", TCP, ""), ("IST0133", "IST0134")),
+        (entry("db.com", TCP.replace("TCP", "tcp"), ""), ("IST0134",)),
+        (entry("db.com", TCP, "") + STATUS, ("IST0133",)),
+    ],
+    ids=["no address", "webhook compares capitals", "address in the status"],
+)
+def test_codes_of_tcp_addresses(text: str, codes: tuple[str, ...]) -> None:
+    (found,) = findings("se-tcp-address", text)
+    assert found.equivalents == codes

@@ -135,8 +135,9 @@ def _confidence(mesh: Mesh, exposure: Exposure, covered: Covered) -> str | None:
 
 def _checks_tokens(mesh: Mesh, proxy: Proxy) -> bool:
     """Does the proxy read tokens, and does a policy decide about requests?"""
-    decides = (policy.action is not Action.AUDIT for policy in mesh.authz.enforced_at(proxy))
-    return bool(mesh.authn.rules_of(proxy)) and any(decides)
+    if not mesh.authn.rules_of(proxy):
+        return False
+    return any(policy.action is not Action.AUDIT for policy in mesh.authz.enforced_at(proxy))
 
 
 def _names_paths(place: Place) -> bool:
@@ -421,9 +422,10 @@ def private_key(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
 def no_audience(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
     """A rule that takes tokens which the issuer made for somebody else."""
     for authentication in mesh.authn.all:
-        for rule in authentication.valid_rules:
-            if rule.audiences or _audience_checked(mesh, authentication):
-                continue
+        open_rules = [rule for rule in authentication.valid_rules if not rule.audiences]
+        if not open_rules or _audience_checked(mesh, authentication):
+            continue
+        for rule in open_rules:
             resource = authentication.resource
             yield Draft(
                 resource.place(rule.node.get("issuer") or rule.node.get("jwksUri") or rule.node),

@@ -153,6 +153,12 @@ class HostIndex(Generic[T]):
         names = self._by_suffix().get(tail[dot:], ())
         return [thing for name in names if name.endswith(tail) for thing in self._exact[name]]
 
+    def overlapping(self, host: str) -> bool:
+        """Is there a thing under a host that has a name in common with `host`?"""
+        if self.covering(host) or self.within(host):
+            return True
+        return host.startswith("*") and any(tail.endswith(host[1:]) for tail in self._wild)
+
     def _wild_lengths(self) -> list[int]:
         if self._lengths is None:
             self._lengths = sorted({len(tail) for tail in self._wild}, reverse=True)

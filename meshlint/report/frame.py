@@ -6,7 +6,7 @@ and wide characters take two. A line that is too long is cut around its first sp
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from meshlint.findings import Location
@@ -81,19 +81,7 @@ class _Line:
     def __init__(self, raw: str, marks: list[Mark]) -> None:
         # of a very long line (JSON without line ends) only the surroundings of the first span are read
         self._offset = max(0, marks[0].at.start_column - _NEAR) if marks and len(raw) > 4 * _NEAR else 0
-        near = raw[self._offset : self._offset + 4 * _NEAR]
-        parts: list[str] = []
-        starts = [0]
-        for character in near:
-            at = starts[-1]
-            if character == "\t":
-                size = _TAB - at % _TAB
-                parts.append(" " * size)
-            else:
-                printed = one_line(character)
-                size = cell(printed)
-                parts.append(printed)
-            starts.append(at + size)
+        parts, starts = _cells(raw[self._offset : self._offset + 4 * _NEAR])
         self._starts = starts
         first, last, lead = self._window(marks[0].at if marks else None)
         before = first + self._offset
@@ -130,3 +118,22 @@ class _Line:
         while last < count and starts[last + 1] - starts[first] <= LINE_WIDTH:
             last += 1
         return first, last, len(_CUT) if first or self._offset else 0
+
+
+def _cells(text: str) -> tuple[Sequence[str], Sequence[int]]:
+    """What is printed for each character, and the cell where it starts; then where the last one ends."""
+    if text.isascii() and text.isprintable():
+        return text, range(len(text) + 1)
+    parts: list[str] = []
+    starts = [0]
+    for character in text:
+        at = starts[-1]
+        if character == "\t":
+            size = _TAB - at % _TAB
+            parts.append(" " * size)
+        else:
+            printed = one_line(character)
+            size = cell(printed)
+            parts.append(printed)
+        starts.append(at + size)
+    return parts, starts

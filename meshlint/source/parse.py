@@ -72,7 +72,7 @@ def parse(path: str, text: str, *, chart: bool = False) -> SourceFile:
 
 
 def _read(file: SourceFile, text: str, base: int) -> None:
-    if base or _ANCHOR_OR_TAG.search(text):
+    if base or _may_have_anchors(text):
         parser = CParser(text)
         try:
             _build(file, parser, base)
@@ -80,6 +80,17 @@ def _read(file: SourceFile, text: str, base: int) -> None:
             parser.dispose()
     else:
         _compose(file, text)
+
+
+def _may_have_anchors(text: str) -> bool:
+    """Is there an anchor, an alias or a tag? Finding characters is ten times faster than a search."""
+    for mark in "&*!":
+        at = text.find(mark)
+        while at >= 0:
+            if _ANCHOR_OR_TAG.match(text, at):
+                return True
+            at = text.find(mark, at + 1)
+    return False
 
 
 class _Composer(CParser):

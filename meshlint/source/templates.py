@@ -23,6 +23,8 @@ _PLACEHOLDER = re.compile(
     re.VERBOSE,
 )
 
+#: a character that each of them has: most texts have none, and that is told at once
+_SUSPECT = re.compile(r"[{<\[@$#_A-Z]")
 _MARKER = re.compile(r"\{\{|\{%|<%")
 _REASONS = {"{{": "helm-template", "{%": "jinja-template", "<%": "erb-template"}
 #: what a text template does between the braces, as opposed to `{{ $labels.pod }}` or `{{workflow.uid}}`
@@ -37,7 +39,9 @@ _NAME = re.compile(r"^[ \t]*(?:- )?[\"']?name[\"']?:[ \t]*[\"']?([\w.-]+)[\"']?,
 
 def is_placeholder(text: str | None) -> bool:
     """Would another tool replace this value before the cluster sees it?"""
-    return text is not None and _PLACEHOLDER.search(text) is not None
+    if text is None or _SUSPECT.search(text) is None:
+        return False
+    return _PLACEHOLDER.search(text) is not None
 
 
 def file_template(text: str) -> str | None:

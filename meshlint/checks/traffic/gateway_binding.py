@@ -12,7 +12,7 @@ from meshlint.findings import Draft
 from meshlint.mesh.delegates import exported_to, is_delegate
 from meshlint.mesh.destinations import Reference
 from meshlint.mesh.gateways import Gateway
-from meshlint.mesh.hosts import intersect, is_ip, is_wild, overlap
+from meshlint.mesh.hosts import HostIndex, intersect, is_ip, is_wild, overlap
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.routes import MESH, gateway_key
 from meshlint.mesh.scope import ISTIO_NETWORKING
@@ -223,9 +223,11 @@ def _unserved(
     served: dict[_Named, list[str] | None],
 ) -> Iterator[Draft]:
     """Single hosts that no gateway serves, or under a name that nobody outside of the cluster uses."""
-    reached = {host for found in served.values() for host in found or ()}
+    reached: HostIndex[str] = HostIndex()
+    for other in {host for found in served.values() for host in found or ()}:
+        reached.add(other, other)
     for item, host in zip(written, hosts, strict=True):
-        if not any(overlap(host, other) for other in reached):
+        if not reached.overlapping(host):
             yield Draft(
                 resource.place(item),
                 f"{resource.title} lists the host {item.text}, which none of its gateways serves",

@@ -6,9 +6,11 @@ Catalogue: spec traffic 8.5; facts 5.2, 5.5, 5.6, 5.7 and 5.9. What Istio refuse
 from __future__ import annotations
 
 import re
+import sys
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Final
 
 from meshlint.checks.admission.blocks import Block
@@ -45,9 +47,9 @@ _RATIO: Final = 20
 
 def prefix_boundary(mesh: Mesh, options: Options) -> Iterator[Draft]:
     for block in specs(mesh):
-        seen: list[tuple[str, str]] = []
+        seen: set[tuple[str, str]] = set()
         found = [(rule, match) for rule in block.blocks("http") for match in rule.blocks("match")]
-        paths = [path for _, match in found if (path := _path(match)) is not None]
+        paths = _Paths([path for _, match in found if (path := _path(match)) is not None])
         everything = any(rule.lacks("match") for rule in block.blocks("http"))
         for rule, match in found:
             path = _path(match)
@@ -56,7 +58,7 @@ def prefix_boundary(mesh: Mesh, options: Options) -> Iterator[Draft]:
             draft = _double_slash(rule, match, path, seen) or _boundary(match, path, paths, everything)
             if draft is not None:
                 yield draft
-            seen.append(path)
+            seen.add(path)
 
 
 def _path(match: Block) -> tuple[str, str] | None:
@@ -69,7 +71,7 @@ def _path(match: Block) -> tuple[str, str] | None:
 
 
 def _double_slash(
-    rule: Block, match: Block, path: tuple[str, str], seen: list[tuple[str, str]]
+    rule: Block, match: Block, path: tuple[str, str], seen: set[tuple[str, str]]
 ) -> Draft | None:
     """A prefix and a rewrite that do not end alike."""
     rewrite = rule.block("rewrite") if "rewrite" in rule.node.index else None
@@ -97,9 +99,7 @@ def _double_slash(
     )
 
 
-def _boundary(
-    match: Block, path: tuple[str, str], paths: list[tuple[str, str]], everything: bool
-) -> Draft | None:
+def _boundary(match: Block, path: tuple[str, str], paths: _Paths, everything: bool) -> Draft | None:
     form, text = path
     uri = match.block("uri")
     if form != "prefix" or uri is None or text == "/":
@@ -107,7 +107,7 @@ def _boundary(
     if text.endswith("/"):
         bare = text.rstrip("/")
         known = bare.startswith("/.well-known")  # paths of protocols, which always go on
-        if everything or not bare or known or any(_may_match(other, bare) for other in paths):
+        if everything or not bare or known or paths.may_take(bare):
             return None
         return Draft(
             uri.place("prefix"),
@@ -116,7 +116,7 @@ def _boundary(
             label=f"not {bare} itself",
             help=f"add a match for the exact path {bare}",
         )
-    sibling = next((other for kind, other in paths if kind != "regex" and _goes_on(text, other)), None)
+    sibling = paths.going_on(text)
     if sibling is None:
         return None
     return Draft(
@@ -128,16 +128,39 @@ def _boundary(
     )
 
 
+class _Paths:
+    """The paths of all matches of a VirtualService, found by how they begin."""
+
+    def __init__(self, paths: list[tuple[str, str]]) -> None:
+        self._regex = any(form == "regex" for form, _ in paths)
+        self._exact = {text for form, text in paths if form == "exact"}
+        self._prefixes = {text for form, text in paths if form == "prefix"}
+        self._lengths = sorted({len(text) for text in self._prefixes})
+        texts = dict.fromkeys(text for form, text in paths if form != "regex")
+        self._sorted = sorted((text, place) for place, text in enumerate(texts))
+
+    def may_take(self, path: str) -> bool:
+        """Does one of them match the path, or may it?"""
+        if self._regex or path in self._exact:
+            return True
+        return any(path[:length] in self._prefixes for length in self._lengths if length <= len(path))
+
+    def going_on(self, prefix: str) -> str | None:
+        """The first of the paths that have the prefix, but within a segment."""
+        first: tuple[int, str] | None = None
+        for text, place in islice(self._sorted, bisect_right(self._sorted, (prefix, sys.maxsize)), None):
+            if not text.startswith(prefix):
+                break
+            if text[len(prefix)] not in "/?" and (first is None or place < first[0]):
+                first = (place, text)
+        return None if first is None else first[1]
+
+
 def _may_match(pattern: tuple[str, str], path: str) -> bool:
     form, text = pattern
     if form == "regex":
         return True
     return text == path if form == "exact" else path.startswith(text)
-
-
-def _goes_on(prefix: str, other: str) -> bool:
-    """Does another path have the prefix, but within a segment?"""
-    return len(other) > len(prefix) and other.startswith(prefix) and other[len(prefix)] not in "/?"
 
 
 def rewrite_regex(mesh: Mesh, options: Options) -> Iterator[Draft]:

@@ -172,6 +172,8 @@ class Matching:
             if ours and theirs:
                 places = [o.resource.place() for o in (ours[0], theirs[0])]
                 return Fact.missing(f"both APIs have routes for {host}, and the order is open", *places)
+            if ours and protocol != "http":
+                return merged(ours, request, sender, ours[0].resource.place(), self._delegate_open)
             if ours:
                 return self._of_virtual_services(ours, request, sender, host)
             if theirs:
@@ -191,7 +193,7 @@ class Matching:
     def _of_virtual_services(
         self, owners: list[Owner], request: HttpRequest, sender: Sender, host: str
     ) -> Fact[Served]:
-        """They are not merged: the first one has the host. Its age decides, where it is written."""
+        """Rules for HTTP are not merged: the first one has the host. Its age decides, where it is written."""
         first = visible_first(owners, sender.namespace, self.mesh.routes.default_exports)
         answers = [first_of(owner, request, MESH, sender, self._delegate_open) for owner in first]
         if len(answers) == 1:

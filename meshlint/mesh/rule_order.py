@@ -1,7 +1,8 @@
 """Which of the rules of VirtualServices takes a request, in the order of the proxies? (spec traffic 1.9, 5.3)
 
 Of one VirtualService the first rule that takes it; a delegate's rules stand where the root delegates. In the
-mesh the first VirtualService has the host; at gateways all of them are one list, catch-all rules last.
+mesh the first VirtualService has the host; at gateways, and for TLS and TCP in the mesh, all of them are one
+list, catch-all rules last.
 """
 
 from __future__ import annotations

@@ -250,6 +250,48 @@ class TestMesh:
         text = vs(rule("1")) + f"  {self.TLS}\n  {self.TCP}\n"
         assert name(ask(mesh_of(service(ports=port), text))) == taken
 
+    def test_1_9_rules_for_tls_of_several_are_one_list(self):
+        tls = "  tls: [{{name: {}, match: [{{sniHosts: ['{}']}}], route: [{{destination: {{host: a}}}}]}}]\n"
+        head = "hosts: ['*.example.com']"
+        entry = """
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: e, namespace: shop}
+spec: {hosts: ['*.example.com'], ports: [{number: 443, name: tls, protocol: TLS}]}
+"""
+
+        def text(of: str, sni: str) -> str:
+            return vs(name=of, spec=head).replace("  http: []\n", tls.format(of, sni))
+
+        mesh = mesh_of(entry, text("one", "a.example.com"), text("two", "b.example.com"))
+        assert [name(ask(mesh, host=f"{n}.example.com", port=443)) for n in "abc"] == [
+            "one",
+            "two",
+            "nowhere",
+        ]
+        both = mesh_of(entry, text("one", "a.example.com"), text("two", "*.example.com"))
+        assert name(ask(both, host="a.example.com", port=443)) == "unknown"
+
+    @pytest.mark.parametrize(
+        ("match", "taken"),
+        [
+            ("{sourceLabels: {app: web}}", "tcp"),
+            ("{sourceLabels: {app: other}}", "service"),
+            ("{gateways: [mesh], sourceLabels: {app: other}}", "service"),
+            ("{gateways: [mesh], sourceNamespace: shop}", "tcp"),
+            ("{gateways: [gw]}", "service"),
+            ("{port: 5432}", "tcp"),
+            ("{port: 80}", "service"),
+        ],
+    )
+    def test_1_10_in_rules_for_tcp_all_conditions_count(self, match, taken):
+        text = vs(spec="hosts: [a]\n  gateways: [mesh, gw]").replace(
+            "  http: []\n",
+            f"  tcp: [{{name: tcp, match: [{match}], route: [{{destination: {{host: a}}}}]}}]\n",
+        )
+        mesh = mesh_of(service(ports="{name: tcp, port: 5432}"), text)
+        assert name(ask(mesh)) == taken
+
     @pytest.mark.parametrize(("port", "taken"), [(80, "1"), (8080, "unknown"), (None, "1")])
     def test_1_7_hosts_outside_of_the_registry_have_routes_on_port_80(self, port, taken):
         text = vs(rule("1"), spec="hosts: [x.example.com]")

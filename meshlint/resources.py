@@ -198,7 +198,7 @@ def resources_in(
         for document in file.documents:
             if document.patch:
                 continue
-            if file.builds == (None,) and not file.changes:
+            if file.builds == (None,) and not file.changes and not file.renamed:
                 found += resources_of(document, default_namespace)
             else:
                 for resource in resources_of(document, default_namespace):

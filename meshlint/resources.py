@@ -217,13 +217,11 @@ def _built(resource: Resource, default_namespace: str, reading: Reading) -> Iter
     namespaced = resource.namespace is not None or resource.kind == "Namespace"
     renamed = file.renamed and reading is not Reading.WRITTEN
     known: set[tuple[str, str]] = set()
+    tree = changed(root, changes, reading) if changes else root
+    if tree is None:
+        return
     for build in file.builds if namespaced else file.builds[:1]:
-        tree = copied(root) if known else root
-        if changes:
-            made = changed(root, changes, reading)
-            if made is None:
-                return
-            tree = made
+        tree = copied(tree) if known else tree
         built = Resource(resource.document, tree, default_namespace, build=build, renamed=renamed)
         if (built.ns, built.name) not in known:
             known.add((built.ns, built.name))

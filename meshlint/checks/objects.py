@@ -26,7 +26,7 @@ from meshlint.mesh.scope import (
     KYMA_GATEWAY,
     Evidence,
 )
-from meshlint.mesh.selection import brought_along
+from meshlint.mesh.selection import brought_along, machines_may_have
 from meshlint.mesh.workloads import POD_TEMPLATES, RUN_TIME_LABELS, Workload
 from meshlint.resources import CLUSTER_SCOPED, Place, Resource
 from meshlint.source.nodes import Mapping as MappingNode
@@ -354,7 +354,9 @@ def service_selector_empty_match(mesh: Mesh, options: Options) -> Iterator[Draft
             continue
         if not RUN_TIME_LABELS.isdisjoint(service.selector) or _templated(service.selector):
             continue
-        if brought_along(mesh, service.selector):
+        if brought_along(mesh, service.selector) or machines_may_have(
+            mesh, service.selector, service.namespace
+        ):
             continue
         yield from _selects_nothing(mesh, service)
 

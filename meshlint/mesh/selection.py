@@ -11,12 +11,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from meshlint.mesh.scope import ISTIO_NETWORKING
 from meshlint.mesh.workloads import RUN_TIME_LABELS
 from meshlint.schema.catalogue import bundled
+from meshlint.source.nodes import string_map
 from meshlint.source.templates import is_placeholder
 
 if TYPE_CHECKING:
     from meshlint.mesh.mesh import Mesh
+    from meshlint.resources import Resource
 
 #: labels that tell Istio's own pods
 _OWN = frozenset(
@@ -32,6 +35,7 @@ _MAKERS = ("Deployment", "StatefulSet", "DaemonSet", "Pod", "Rollout", "Job", "C
 
 _gateway_pods: WeakKeyDictionary[Mesh, frozenset[tuple[str, str]]] = WeakKeyDictionary()
 _operators: WeakKeyDictionary[Mesh, frozenset[str]] = WeakKeyDictionary()
+_machines: WeakKeyDictionary[Mesh, dict[str, frozenset[tuple[str, str]]]] = WeakKeyDictionary()
 _placeholders: WeakKeyDictionary[Mesh, dict[str, frozenset[str]]] = WeakKeyDictionary()
 
 
@@ -40,6 +44,8 @@ def nothing_selected(mesh: Mesh, selector: Mapping[str, str], namespace: str | N
     if not selector or mesh.workloads.matching(selector, namespace):
         return None
     if made_elsewhere(mesh, selector) or _templated(mesh, selector, namespace):
+        return None
+    if machines_may_have(mesh, selector, namespace):
         return None
     settings = mesh.settings
     if settings.complete or (namespace is not None and namespace in settings.complete_namespaces):
@@ -60,6 +66,31 @@ def made_elsewhere(mesh: Mesh, selector: Mapping[str, str]) -> bool:
         if _of_operator(mesh, key):
             return True
     return not _gateway_labels(mesh).isdisjoint(selector.items())
+
+
+def machines_may_have(mesh: Mesh, selector: Mapping[str, str], namespace: str | None) -> bool:
+    """Are there WorkloadEntries or WorkloadGroups with every one of the labels?"""
+    machines = _labels_of_machines(mesh)
+    homes = machines.values() if namespace is None else [machines.get(namespace, frozenset())]
+    return bool(selector) and any(selector.items() <= pairs for pairs in homes)
+
+
+def machine_labels(resource: Resource) -> dict[str, str]:
+    """The labels of a WorkloadEntry, or those that a WorkloadGroup gives to the machines that join it."""
+    if resource.kind == "WorkloadGroup":
+        return {**string_map(resource.get("spec", "metadata", "labels")),
+                **string_map(resource.get("spec", "template", "labels"))}  # fmt: skip
+    return {**resource.labels, **string_map(resource.get("spec", "labels"))}
+
+
+def _labels_of_machines(mesh: Mesh) -> dict[str, frozenset[tuple[str, str]]]:
+    found = _machines.get(mesh)
+    if found is None:
+        pairs: dict[str, set[tuple[str, str]]] = defaultdict(set)
+        for resource in mesh.scope.of(ISTIO_NETWORKING, "WorkloadEntry", "WorkloadGroup"):
+            pairs[resource.ns].update(machine_labels(resource).items())
+        found = _machines[mesh] = {name: frozenset(own) for name, own in pairs.items()}
+    return found
 
 
 def brought_along(mesh: Mesh, selector: Mapping[str, str]) -> bool:

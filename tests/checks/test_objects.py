@@ -73,6 +73,12 @@ class TestServiceSelectorEmptyMatch:
             ((service("{istio: ingressgateway}"), deployment("{app: b}", "web")), None, []),
             ((service("{istio: ingressgateway}"),), COMPLETE, []),
             ((service("{app: istiod}"),), COMPLETE, []),
+            (
+                (service("{app: a}"), istio("WorkloadEntry", "{address: 1.1.1.1, labels: {app: a}}")),
+                COMPLETE,
+                [],
+            ),
+            ((service("{app: a}"), istio("WorkloadGroup", "{metadata: {labels: {app: a}}}")), COMPLETE, []),
             ((service("{db.example.com/cluster: main}"), operator % "db"), COMPLETE, ["high"]),
             ((service("{example.com/cluster: main}"), operator % "db"), COMPLETE, []),
             ((service("{example.com/cluster: main}"),), COMPLETE, ["high"]),

@@ -20,6 +20,7 @@ from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.readers import apart
 from meshlint.mesh.registry import Service
 from meshlint.mesh.scope import ISTIO_NETWORKING, Evidence
+from meshlint.mesh.selection import machine_labels
 from meshlint.mesh.workloads import RUN_TIME_LABELS
 from meshlint.records import dataclass
 from meshlint.resources import Place
@@ -152,8 +153,7 @@ def _without(mesh: Mesh, service: Service, wanted: dict[str, str]) -> str | None
         return None
     pods = mesh.registry.workloads_of(service)
     known = [(pod.labels, pod.labels_known) for pod in pods]
-    if service.kind == "service-entry":
-        known += [(labels, True) for labels in _entries(mesh, service)]
+    known += [(labels, True) for labels in _machines(mesh, service)]
     if any(not sure or _within(wanted, labels) for labels, sure in known):
         return None
     if mesh.scope.evidence("apps", "Deployment", service.namespace) is Evidence.CLOSED:
@@ -168,10 +168,14 @@ def _within(wanted: dict[str, str], labels: dict[str, str]) -> bool:
     )
 
 
-def _entries(mesh: Mesh, service: Service) -> Iterator[dict[str, str]]:
-    """Labels of the WorkloadEntries that a ServiceEntry selects."""
-    for entry in mesh.scope.within(ISTIO_NETWORKING, "WorkloadEntry", service.namespace):
-        labels = {**entry.labels, **string_map(entry.get("spec", "labels"))}
+def _machines(mesh: Mesh, service: Service) -> Iterator[dict[str, str]]:
+    """Labels of the machines that a Service or a ServiceEntry selects."""
+    resources = (
+        resource
+        for kind in ("WorkloadEntry", "WorkloadGroup")
+        for resource in mesh.scope.within(ISTIO_NETWORKING, kind, service.namespace)
+    )
+    for labels in map(machine_labels, resources):
         if _within(service.selector, labels):
             yield labels
 

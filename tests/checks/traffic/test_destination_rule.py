@@ -139,6 +139,19 @@ PODS = {
 }
 
 
+def machines(version: str) -> str:
+    return (
+        "apiVersion: networking.istio.io/v1\nkind: WorkloadGroup\nmetadata: {name: a, namespace: shop}\n"
+        f"spec: {{metadata: {{labels: {{app: a, version: {version}}}}}, template: {{serviceAccount: a}}}}\n"
+    )
+
+
+PODS |= {
+    "machines have them": ([service(), deployment("a"), machines("v1")], COMPLETE, []),
+    "machines of another version": ([service(), machines("v2")], COMPLETE, [("info", "high")]),
+}
+
+
 @pytest.mark.parametrize(("texts", "settings", "expected"), PODS.values(), ids=PODS)
 def test_1_13_labels(texts: list[str], settings: Settings | None, expected: list[tuple[str, str]]) -> None:
     assert (

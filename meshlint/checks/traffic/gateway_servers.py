@@ -196,6 +196,7 @@ def _conflict(mesh: Mesh, bound: Bound, other: Bound) -> Draft:
     same = bound.resource is other.resource
     whose = "another of its servers" if same else other.resource.title
     node = bound.server.node.dig("port", "protocol")
+    both = not same and not set(bound.server.hosts).isdisjoint(other.server.hosts)
     return Draft(
         bound.at(node).place if node is not None else bound.place,
         f"{bound.resource.title} speaks {_spoken(bound)} on port {bound.port}, and {whose}, for the same "
@@ -204,6 +205,7 @@ def _conflict(mesh: Mesh, bound: Bound, other: Bound) -> Draft:
         help="use another port for one of them",
         related=(("takes the same port", other.place),),
         confidence=None if same else together(mesh, bound.resource, other.resource),
+        equivalents=_PEERS if both else (),
     )
 
 

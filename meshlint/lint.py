@@ -130,6 +130,8 @@ def _found(
         if "low" not in wanted:
             names = {finding.rule for finding in findings}
             rules = [rule for rule in rules if rule.name in names]
+        if not rules:
+            return [], errors
     return weighed(every.pop(), every, wanted), errors
 
 

@@ -172,7 +172,7 @@ class Accesses:
 
     def _at_ztunnel(self, workload: Workload, request: Request, service: Service | None) -> Fact[Access]:
         waypoint = self.waypoint_of(service)
-        if waypoint is not None:
+        if waypoint is not None and request.peer.mtls:  # clients outside of the mesh do not go through it
             request = replace(request, peer=self.peer(waypoint.namespace, waypoint.gateway))
         request = replace(request, http=False)
         answers = []

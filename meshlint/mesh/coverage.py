@@ -12,6 +12,7 @@ from enum import Enum
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from meshlint.mesh.access import Access
 from meshlint.mesh.attachment import Proxy, ProxyKind, proxy_of
 from meshlint.mesh.authz import Action, Peer, Policy, Request
 from meshlint.mesh.dataplane import DataPlane
@@ -132,7 +133,7 @@ class _Coverage:
                 )  # fmt: skip
                 answers.append((entry.proxy, self.mesh.jwt.requires(entry.proxy, request)))
         answers += self._behind(probe, entry)
-        combined = self._combined([fact for _, fact in answers])
+        combined = self._combined([fact for _, fact in answers], entry)
         return Covered(probe, combined, tuple(answers), entry)
 
     def _behind(self, probe: Probe, entry: Entry | None) -> Iterator[tuple[Proxy, Fact[Requirement]]]:
@@ -150,12 +151,12 @@ class _Coverage:
         """Do callers reach the workload itself, so without a certificate of the mesh?"""
         return self.exposure.direct and self.exposure.way in ("Service", "hostPort")
 
-    def _combined(self, facts: list[Fact[Requirement]]) -> Fact[Requirement]:
+    def _combined(self, facts: list[Fact[Requirement]], entry: Entry | None) -> Fact[Requirement]:
         for requirement in _STRONGEST:
             for fact in facts:
                 if fact.is_(requirement):
                     return fact
-        blocked = self._blocked()
+        blocked = self._blocked(entry)
         if blocked is not None:
             return blocked
         missing = self._missing_evidence()
@@ -178,8 +179,8 @@ class _Coverage:
             return Fact.missing("the workload may not be part of the mesh", exposure.place)
         return None
 
-    def _blocked(self) -> Fact[Requirement] | None:
-        """Nothing passes: plain text before STRICT, or ztunnel drops rules that it cannot check."""
+    def _blocked(self, entry: Entry | None) -> Fact[Requirement] | None:
+        """Nothing passes: plain text before STRICT, or ztunnel drops rules or lets others in only."""
         workload, port = self.exposure.workload, self.exposure.port
         if workload is None:
             return None
@@ -188,8 +189,23 @@ class _Coverage:
             if mode.is_(Mode.STRICT):
                 return Fact.of(Requirement.BLOCKED, *mode.because)
         if self.mesh.data_planes.of(workload).is_(DataPlane.AMBIENT):
-            return self._ztunnel(workload)
+            return self._ztunnel(workload) or self._shut_out(workload, entry)
         return None
+
+    def _shut_out(self, workload: Workload, entry: Entry | None) -> Fact[Requirement] | None:
+        """Does ztunnel, which sees the identity of the gateway, keep it out?
+
+        A waypoint between the two would be what it sees.
+        """
+        service = self.exposure.service
+        if entry is None or service is None:
+            return None
+        if not self.mesh.ambient.ingress_uses_waypoint(service.resource).is_(False):
+            return None
+        request = Request(None, None, None, peer=entry.identity, http=False, trust_domains=self.domains)
+        answer = self.mesh.access.to(workload, self.exposure.port, request)
+        denied = answer.is_(Access.DENIED) and answer.certain
+        return Fact.of(Requirement.BLOCKED, *answer.because) if denied else None
 
     def _ztunnel(self, workload: Workload) -> Fact[Requirement] | None:
         """Of ALLOW policies only rules without HTTP fields are left (5.9); none left denies all."""

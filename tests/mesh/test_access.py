@@ -6,6 +6,7 @@ import pytest
 
 from meshlint.mesh.access import PLAIN, Access, in_chain
 from meshlint.mesh.authz import Peer, Request
+from meshlint.mesh.coverage import Requirement
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.scope import Settings
 from tests.mesh.test_jwt import NAMESPACES, WORKLOAD, ap
@@ -129,6 +130,53 @@ def test_through_a_waypoint(texts, namespace, method, expected):
     (service,) = mesh.registry.services
     request = Request("api", "/", method, peer=Peer(True, "cluster.local", namespace, "w"))
     assert mesh.access.to(workload, 8080, request, service).value is expected
+
+
+def test_who_is_not_in_the_mesh_does_not_go_through_a_waypoint():
+    mesh = mesh_of(WAYPOINT, WORKLOAD, BY_WAYPOINT, settings=CLOSED)
+    (workload,) = mesh.workloads.all
+    (service,) = mesh.registry.services
+    inside, outside = Peer(True, "cluster.local", "web", "w"), Peer(False)
+    answers = [
+        mesh.access.to(workload, 8080, Request("api", "/", "GET", peer=peer), service)
+        for peer in (inside, outside)
+    ]
+    assert [answer.value for answer in answers] == [Access.ALLOWED, Access.DENIED]
+
+
+INGRESS = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: public, namespace: edge}
+spec:
+  gatewayClassName: istio
+  listeners: [{name: http, port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: api, namespace: app}
+spec:
+  parentRefs: [{name: public, namespace: edge}]
+  hostnames: [api.example.com]
+  rules: [{backendRefs: [{name: api, port: 80}]}]
+"""
+BY_GATEWAY = BY_WAYPOINT.replace("ns/app/sa/waypoint", "ns/edge/sa/public-istio")
+
+
+@pytest.mark.parametrize(
+    ("policies", "through_waypoint", "found"),
+    [
+        ((), False, Requirement.NOT_REQUIRED),
+        ((BY_WAYPOINT,), False, Requirement.BLOCKED),
+        ((BY_GATEWAY,), False, Requirement.NOT_REQUIRED),
+        ((BY_WAYPOINT,), True, Requirement.NOT_REQUIRED),
+    ],
+)
+def test_a_gateway_that_ztunnel_does_not_let_in(policies, through_waypoint, found):
+    way = WAYPOINT.replace("name: api,", 'name: api, labels: {istio.io/ingress-use-waypoint: "true"},')
+    mesh = mesh_of(way if through_waypoint else WAYPOINT, WORKLOAD, INGRESS, *policies, settings=CLOSED)
+    (exposure,) = [one for one in mesh.exposures.all if one.workload is not None]
+    assert [covered.requirement.value for covered in mesh.jwt.coverage(exposure)] == [found]
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ CASES = [
     ("I29", ENABLED, pod({"app": "x"}), None, "", selecting("neverInjectSelector")),
     ("I30", ENABLED, pod({"app": "x", INJECT: "true"}), "default", "", selecting("neverInjectSelector")),
     ("I31", {}, pod({"app": "x"}), None, "missing", selecting("alwaysInjectSelector")),
-    ("I32", {}, pod(), "default", "", AUTO),
+    ("I32", {}, pod(), "default", "by-default", AUTO),
     ("I33", {}, pod({INJECT: "yes"}), None, "invalid-value", AUTO),
     ("I34", ENABLED, pod(), None, "unknown-revision", [control_plane("canary")]),
     ("I35", ENABLED, pod(), "default", "", [control_plane("canary"), tag("default", "canary")]),

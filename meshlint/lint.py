@@ -123,8 +123,7 @@ def _found(
         return found(_mesh(loaded, config, resources), rules)
     every, errors = [], list[RunError]()
     for reading in (Reading.OPEN, Reading.MADE, Reading.WRITTEN):
-        read = resources_in(loaded.files, config.default_namespace, reading)
-        findings, more = found(_mesh(loaded, config, read), rules)
+        findings, more = found(mesh_of(loaded, config, reading), rules)
         errors += (error for error in more if error not in errors)
         every.append(findings)
         if "low" not in wanted:
@@ -135,9 +134,9 @@ def _found(
     return weighed(every.pop(), every, wanted), errors
 
 
-def mesh_of(loaded: Loaded, config: Config) -> Mesh:
-    """The model of everything that was read; what kustomizations change is unknown in it."""
-    return _mesh(loaded, config, resources_in(loaded.files, config.default_namespace))
+def mesh_of(loaded: Loaded, config: Config, reading: Reading = Reading.OPEN) -> Mesh:
+    """The model of everything that was read; unless said otherwise, what kustomizations change is unknown."""
+    return _mesh(loaded, config, resources_in(loaded.files, config.default_namespace, reading))
 
 
 def _mesh(loaded: Loaded, config: Config, resources: Sequence[Resource]) -> Mesh:

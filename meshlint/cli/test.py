@@ -171,6 +171,7 @@ def _report(run: Run, wanted: Sequence[Output], verbose: bool, color: str) -> No
 def _mesh_of(suite: Suite, options: Mapping[str, Any]) -> Mesh:
     """The model of the manifests of a file. Raises SuiteError where there are none or one is unreadable."""
     from meshlint.lint import mesh_of
+    from meshlint.source.changes import Reading
     from meshlint.source.load import load
 
     config = configured(suite.manifests, options)
@@ -181,7 +182,7 @@ def _mesh_of(suite: Suite, options: Mapping[str, Any]) -> Mesh:
     unread = [f"manifests: {line}" for file in loaded.files for line in unread_documents(file)]
     if unread:
         raise SuiteError(suite.complaint(suite.stated, line) for line in unread)
-    mesh = mesh_of(loaded, config)
+    mesh = mesh_of(loaded, config, Reading.WRITTEN)  # expectations are about these manifests, overlays aside
     if not mesh.scope.resources:
         message = f"no manifest found in {', '.join(suite.manifests)}"
         raise SuiteError([suite.complaint(suite.stated, message)])

@@ -8,7 +8,12 @@ are measured alike.
 
     python -m benchmarks                                # what CI checks: 1,000 and 10,000 documents
     python -m benchmarks --sizes 1000,10000,50000,100000 --runs 3
+    python -m benchmarks --sizes 1000 --shared 10000,100000 --runs 1      # one gateway for everybody
     python -m benchmarks --python /venv/bin/python      # the meshlint that is installed there
+
+Copies of manifests do not meet each other. In the trees of `--shared` they do: half of the documents are
+Services, a fifth are VirtualServices, and all of those use one Gateway. `python -m benchmarks.shapes` goes
+further and lets one thing at a time grow.
 """
 
 from __future__ import annotations
@@ -23,6 +28,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+
+from benchmarks.shapes import write
 
 HERE = Path(__file__).parent
 FLOOR = """
@@ -69,15 +76,16 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--sizes", default="1000,10000", help="numbers of documents, ascending")
+    parser.add_argument("--shared", default="2500,10000", help="sizes of trees around one gateway, ascending")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--python", default=sys.executable, help="the interpreter that has meshlint")
     parser.add_argument("--corpus", type=Path, default=_corpus(), help="manifests to repeat")
     parser.add_argument("--strict", action="store_true", help="exit with 1 if a target is missed")
     given = parser.parse_args()
-    sizes = [int(size) for size in given.sizes.split(",")]
+    sizes, shared = ([int(n) for n in text.split(",")] for text in (given.sizes, given.shared))
     with tempfile.TemporaryDirectory() as scratch:
         bench = Bench(given.python, Path(scratch), given.runs, given.corpus)
-        rows = [*bench.start_up(), *bench.sizes(sizes)]
+        rows = [*bench.start_up(), *bench.sizes(sizes), *bench.shared(shared)]
     width = max(len(row.what) for row in rows)
     for row in rows:
         print(f"{'ok  ' if row.holds else 'MISS'}  {row.what:{width}}  {row.value}   (target: {row.target})")
@@ -187,6 +195,35 @@ class Bench:
                 )
             elif size >= 10_000 or len(sizes) == 1:
                 first = (cold / floor, memory / data)
+        return rows
+
+    def shared(self, sizes: list[int]) -> list[Row]:
+        """Trees in which everything meets at one gateway, against the first of them."""
+        rows: list[Row] = []
+        first: tuple[int, float, float] | None = None
+        for size in sizes:
+            tree = self.scratch / f"shared-{size}"
+            write("shared-gateway", size, tree)
+            samples = self._in_turns(self.runs, self.meshlint("lint", "--no-cache", str(tree)))[0]
+            cold = median(sample.cpu for sample in samples)
+            memory = median(sample.memory for sample in samples)
+            if first is None:
+                first = (size, cold, memory)
+                continue
+            times = size / first[0]
+            for what, now, before, unit in (
+                ("time", cold, first[1], f"{first[1]:.2f} s, then {cold:.2f} s"),
+                ("memory", memory, first[2], f"{first[2] / 1e6:.0f} MB, then {memory / 1e6:.0f} MB"),
+            ):
+                growth = now / before
+                rows.append(
+                    Row(
+                        f"{first[0]:,} to {size:,} documents, one gateway, {what}",
+                        f"{growth:.2f} x for {times:g} x the input, {growth / times:.2f} x linear ({unit})",
+                        "1.25 x",
+                        growth <= 1.25 * times,
+                    )
+                )
         return rows
 
     def _tree(self, target: Path, size: int) -> None:

@@ -186,6 +186,26 @@ def test_repetitions_are_those_of_other_builds_of_one_file() -> None:
     assert said_once(findings, set()) == findings
 
 
+ODD = ("1", "null", "[]", "{}", "[1, null, [], {}]", "x", "[x]", "[{patch: []}]", "[{patch: 1, target: x}]",
+       "[{patch: '[1, {op: 1, path: []}]', target: {kind: [], name: '(', labelSelector: '=,a in (b)'}}]",
+       "[{patch: '[{op: move, from: /a, path: /spec/0/-/x}]'}]", "[{pairs: 1, fields: [1, {path: []}]}]",
+       "[{targets: [1, {select: 1, fieldPaths: ['[', a.*.'b', 1]}]}]", "[{name: [], count: {}}]",
+       f"[{{patch: '[{{op: add, path: {'/a' * 5000}, value: 1}}]'}}]",
+       f"[{{patch: '[{{op: add, path: /spec/ports/{'9' * 5000}, value: 1}}]'}}]")  # fmt: skip
+FIELDS = (
+    "patches", "patchesJson6902", "patchesStrategicMerge", "replacements", "replicas", "images", "labels",
+    "commonLabels", "commonAnnotations", "components", "transformers", "namePrefix", "resources",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_odd_kustomizations_crash_nothing(field: str) -> None:
+    for value in ODD:
+        texts = tree({"a": WEB + "---\n" + ROUTE})
+        texts["base/kustomization.yaml"] += f"{field}: {value}\n"
+        found(texts, profile="audit")
+
+
 def many(count: int, overlays: int) -> dict[str, str]:
     base = {f"r{n}": WEB.replace("web", f"web{n}") for n in range(count)}
     changes = "\n".join(

@@ -16,7 +16,7 @@ from itertools import count
 from typing import Final
 
 from meshlint.records import dataclass
-from meshlint.source.nodes import Mapping, Node, Scalar, Sequence, text_of
+from meshlint.source.nodes import NESTING_LIMIT, Mapping, Node, Scalar, Sequence, text_of
 
 
 class Reading(Enum):
@@ -58,13 +58,13 @@ END: Final = "-"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Target:
-    """Which objects: '' for any kind or name; a name or kind may be a pattern, None if it is too odd to tell.
+    """Which objects: '' for any kind, name or group; a name or kind may be a pattern.
 
     `labels` are those that an object must have, as far as the selector is understood.
     """
 
-    kind: str | None = ""
-    name: str | None = ""
+    kind: str = ""
+    name: str = ""
     group: str = ""
     labels: tuple[tuple[str, str], ...] = ()
 
@@ -133,6 +133,8 @@ def changed(root: Mapping, changes: Iterable[Change], reading: Reading) -> Mappi
     if reading is Reading.MADE:
         changes = [replace(change, sure=True) if change.known else change for change in changes]
     for change in sorted(changes, key=lambda change: not change.sure):
+        if len(change.steps) > NESTING_LIMIT:
+            continue  # the parser lets nothing be as deep
         if change.steps:
             _put(tree, change.steps, change)
         elif change.sure:
@@ -325,7 +327,7 @@ def _is_plain(text: str) -> bool:
     return text.replace("-", "").replace("_", "").isalnum()
 
 
-def _like(pattern: str | None, text: str) -> bool:
+def _like(pattern: str, text: str) -> bool:
     """Do a name or kind and a pattern of kustomize agree? Patterns other than stars and `|` fit all."""
     if not pattern:
         return True

@@ -20,6 +20,7 @@ from meshlint.source.parse import parse
 Find = Callable[[str], SourceFile | None]
 
 _EVERYTHING: Final = Target()
+_DIGITS: Final = 9  # of positions in lists
 
 _MERGE_KEYS: Final = {
     "containers": ("name",), "initContainers": ("name",), "ephemeralContainers": ("name",),
@@ -195,7 +196,7 @@ def _operation(target: Target, steps: tuple[Step, ...], name: str | None, value:
 
 def _pointer(pointer: str | None) -> tuple[Step, ...]:
     steps = [step.replace("~1", "/").replace("~0", "~") for step in (pointer or "").split("/")[1:]]
-    return tuple(int(step) if step.isdecimal() else step for step in steps)
+    return tuple(int(step) if step.isdecimal() and len(step) < _DIGITS else step for step in steps)
 
 
 # -- the other fields -----------------------------------------------------------------------------
@@ -259,7 +260,7 @@ def _field(piece: str) -> Step:
     if piece.startswith("[") and piece.endswith("]"):
         key, equals, value = piece[1:-1].partition("=")
         return Item(key, value) if equals else piece[1:-1]
-    return int(piece) if piece.isdecimal() else piece
+    return int(piece) if piece.isdecimal() and len(piece) < _DIGITS else piece
 
 
 def _labels(root: Mapping, sure: bool) -> Iterator[Change]:

@@ -119,8 +119,8 @@ class _Coverage:
                     yield Covered(probe, answer.requirement, answer.answers, answer.entry)
 
     def _probes(self, gates: list[Gate]) -> Iterator[Probe]:
-        closed = any(gate.closed for gate in gates)
-        policies = [] if closed else [policy for gate in gates for policy in gate.anonymous]
+        moved = self.exposure.rewrite.kind and any(gate.closed for gate in gates)
+        policies = [] if moved else [policy for gate in gates for policy in gate.policies]
         yield from islice(probes(self.exposure, policies), LIMIT)
 
     def _judge(self, probe: Probe, entry: Entry | None) -> Covered:
@@ -307,27 +307,36 @@ def _replaced(match: Match, rewrite: Rewrite, path: str) -> str:
     return rewrite.path + rest
 
 
-def _paths(match: Match, literals: list[str], rewrite: Rewrite) -> list[str | None]:
+def _paths(match: Match, literals: list[str], rewrite: Rewrite) -> Iterator[str | None]:
+    """One at a time, for there may be thousands of literals, and few are tried."""
     if match.kind == "regex":
-        plain = match.path if not _METACHARACTERS & set(match.path) else None
-        return [plain]
-    if match.kind == "exact":
-        return [match.path]
-    if match.kind == "template":
-        return [match.path.replace("{**}", f"{UNHEARD}/x").replace("{*}", UNHEARD)]
+        yield match.path if not _METACHARACTERS & set(match.path) else None
+    elif match.kind == "exact":
+        yield match.path
+    elif match.kind == "template":
+        yield match.path.replace("{**}", f"{UNHEARD}/x").replace("{*}", UNHEARD)
+    else:
+        seen: set[str] = set()
+        for path in _under(match, literals, rewrite):
+            if path not in seen:
+                seen.add(path)
+                yield path
+
+
+def _under(match: Match, literals: list[str], rewrite: Rewrite) -> Iterator[str]:
+    """Paths that a prefix takes: itself, one that nobody has heard of, and those that policies name."""
     base = match.path if match.kind != "any" else "/"
-    found: dict[str | None, None] = {base: None}
-    if literals:
-        under = base.rstrip("/")
-        if match.kind == "prefix" and not base.endswith("/"):
-            found[base + UNHEARD] = None
-        found[f"{under}/{UNHEARD}"] = None
-        for literal in literals:
-            for sample in _samples(literal):
-                for path in (sample, *_before(sample, match, rewrite)):
-                    if matched(match, path):
-                        found[path] = None
-    return list(found)
+    yield base
+    if not literals:
+        return
+    if match.kind == "prefix" and not base.endswith("/"):
+        yield base + UNHEARD
+    yield f"{base.rstrip('/')}/{UNHEARD}"
+    for literal in literals:
+        for sample in _samples(literal):
+            for path in (sample, *_before(sample, match, rewrite)):
+                if matched(match, path):
+                    yield path
 
 
 def _before(path: str, match: Match, rewrite: Rewrite) -> Iterator[str]:

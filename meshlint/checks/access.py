@@ -15,7 +15,7 @@ from meshlint.mesh.access import PLAIN, Access
 from meshlint.mesh.attachment import Proxy, proxy_of
 from meshlint.mesh.authz import Action, Clause, Policy, Predicate, Request, Rule, rule_matches
 from meshlint.mesh.clients import DeclaredCall
-from meshlint.mesh.coverage import Covered, Probe, Requirement
+from meshlint.mesh.coverage import Covered, Probe, Requirement, coverage_of_holders
 from meshlint.mesh.exposure import Entry, Exposure
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.scope import Evidence
@@ -83,6 +83,8 @@ def _of_entry(mesh: Mesh, exposure: Exposure, entry: Entry | None, covered: list
     probe, (proxy, policies) = kept[0][0].probe, kept[0][1]
     if any(gate.unsure for gate in mesh.jwt.gates(proxy)):
         return None
+    if _holders_pass(mesh, exposure, entry):
+        return None
     confidence = _confidence(mesh, proxy, policies)
     related = [("the traffic that is sent there", exposure.place)]
     if entry is not None and entry.gateway is not None:
@@ -95,6 +97,14 @@ def _of_entry(mesh: Mesh, exposure: Exposure, entry: Entry | None, covered: list
         related=tuple(related),
         confidence="medium" if admitted and confidence is None else confidence,
         admitted=admitted,
+    )
+
+
+def _holders_pass(mesh: Mesh, exposure: Exposure, entry: Entry | None) -> bool:
+    """Is there a request, not about health, that is let in with a token?"""
+    return any(
+        _blocking(mesh, covered) is None and not _HEALTH.fullmatch(covered.probe.path or "")
+        for covered in coverage_of_holders(mesh, exposure, entry)
     )
 
 

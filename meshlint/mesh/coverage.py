@@ -78,6 +78,11 @@ def coverage_of(mesh: Mesh, exposure: Exposure) -> list[Covered]:
     return list(_Coverage(mesh, exposure).all())
 
 
+def coverage_of_holders(mesh: Mesh, exposure: Exposure, entry: Entry | None) -> Iterator[Covered]:
+    """The same for the requests that rules for holders of tokens tell apart; nothing where no rule asks."""
+    return _Coverage(mesh, exposure).of_holders(entry)
+
+
 def proxies_met(mesh: Mesh, exposure: Exposure) -> list[Proxy]:
     """Every proxy that may read the requests: cheap to tell, and never less than those of the coverage."""
     found = [entry.proxy for entry in exposure.entries]
@@ -118,9 +123,16 @@ class _Coverage:
                 for answer in answers:
                     yield Covered(probe, answer.requirement, answer.answers, answer.entry)
 
+    def of_holders(self, entry: Entry | None) -> Iterator[Covered]:
+        proxies = [proxy for proxy, _ in self.inner] + ([entry.proxy] if entry is not None else [])
+        gates = [gate for proxy in proxies for gate in self.mesh.jwt.gates(proxy)]
+        if any(gate.policies != gate.anonymous for gate in gates):
+            policies = [policy for gate in gates for policy in gate.policies]
+            yield from (self._judge(probe, entry) for probe in islice(probes(self.exposure, policies), LIMIT))
+
     def _probes(self, gates: list[Gate]) -> Iterator[Probe]:
-        moved = self.exposure.rewrite.kind and any(gate.closed for gate in gates)
-        policies = [] if moved else [policy for gate in gates for policy in gate.policies]
+        closed = any(gate.closed for gate in gates)
+        policies = [] if closed else [policy for gate in gates for policy in gate.anonymous]
         yield from islice(probes(self.exposure, policies), LIMIT)
 
     def _judge(self, probe: Probe, entry: Entry | None) -> Covered:

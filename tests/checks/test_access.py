@@ -139,14 +139,28 @@ def test_what_it_is_worth_without_the_whole_mesh(text, confidence):
     assert [draft.confidence for draft in drafts] == [confidence]
 
 
-def test_a_client_may_carry_a_token():
-    accepted = """
+ACCEPTED = """
 apiVersion: security.istio.io/v1
 kind: RequestAuthentication
 metadata: {name: a, namespace: app}
 spec: {jwtRules: [{issuer: https://a.example.com, jwksUri: https://a.example.com/keys}]}
 """
-    assert found(CLIENT, policy("rules: [{from: [{source: {requestPrincipals: ['*']}}]}]"), accepted) == []
+
+
+def test_a_client_may_carry_a_token():
+    assert found(CLIENT, policy("rules: [{from: [{source: {requestPrincipals: ['*']}}]}]"), ACCEPTED) == []
+
+
+SCRAPES = "{from: [{source: {namespaces: [monitoring]}}], to: [{operation: {paths: [/metrics]}}]}"
+
+
+@pytest.mark.parametrize("others", ["", f", {SCRAPES}"], ids=["alone", "beside a rule without a token"])
+@pytest.mark.parametrize("condition", [
+    "from: [{source: {requestPrincipals: ['*']}}]", "when: [{key: 'request.auth.claims[scope]', values: [cart]}]"
+])  # fmt: skip
+def test_a_part_of_the_route_for_those_with_a_token(condition, others):
+    rules = policy(f"rules: [{{{condition}, to: [{{operation: {{paths: [/v1/*]}}}}]}}{others}]")
+    assert found(ROUTE % ("api", "api"), rules, ACCEPTED) == []
 
 
 def test_versions_of_one_policy():

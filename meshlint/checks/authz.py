@@ -186,8 +186,11 @@ def http_attr_on_tcp(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
 
 
 def _opaque_ports(mesh: Mesh, workload: Workload) -> dict[int, Place]:
-    """Container ports that are declared as TCP and by nobody as HTTP, with the port that says so."""
-    if mesh.data_planes.in_mesh(workload) is False:
+    """Container ports that are declared as TCP and by nobody as HTTP, with the port that says so.
+
+    What gateways speak is up to the servers of their Gateways: `https` may end there and be HTTP.
+    """
+    if mesh.data_planes.in_mesh(workload) is False or mesh.data_planes.of(workload).is_(DataPlane.GATEWAY):
         return {}
     opaque: dict[int, Place] = {}
     http = set()

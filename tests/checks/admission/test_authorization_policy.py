@@ -398,3 +398,30 @@ spec:
     text = policy + "spec: {action: DENY, rules: [{to: [{operation: {paths: [/a]}}]}]}"
     assert len(findings(KIND, "authz-http-attr-on-tcp", text + service)) == 1
     assert findings(KIND, "authz-deny-tcp", text + service) == []
+
+
+def test_ports_of_a_gateway_speak_what_its_servers_say() -> None:
+    gateway = """
+apiVersion: v1
+kind: Service
+metadata: {name: edge, namespace: shop}
+spec: {selector: {istio: ingressgateway}, ports: [{name: https, port: 443}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: edge, namespace: shop}
+spec:
+  template:
+    metadata:
+      labels: {istio: ingressgateway, sidecar.istio.io/inject: "true"}
+      annotations: {inject.istio.io/templates: gateway}
+    spec: {containers: [{name: istio-proxy, image: auto}]}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: admin, namespace: shop}
+spec: {action: DENY, rules: [{to: [{operation: {hosts: [admin.example.com]}}]}]}
+"""
+    assert findings(KIND, "authz-http-attr-on-tcp", gateway) == []
+    sidecar = gateway.replace("templates: gateway", "templates: sidecar")
+    assert len(findings(KIND, "authz-http-attr-on-tcp", sidecar)) == 1

@@ -423,5 +423,7 @@ metadata: {name: admin, namespace: shop}
 spec: {action: DENY, rules: [{to: [{operation: {hosts: [admin.example.com]}}]}]}
 """
     assert findings(KIND, "authz-http-attr-on-tcp", gateway) == []
-    sidecar = gateway.replace("templates: gateway", "templates: sidecar")
+    sidecar = gateway.replace("istio: ingressgateway", "app: edge").replace(
+        "{inject.istio.io/templates: gateway}", "{}"
+    )
     assert len(findings(KIND, "authz-http-attr-on-tcp", sidecar)) == 1

@@ -11,6 +11,7 @@ from meshlint.mesh.authz import Action, Clause, Peer, Policy, Predicate, Request
 from meshlint.mesh.dataplane import DataPlane
 from meshlint.mesh.exposure import INGRESS_SELECTOR
 from meshlint.mesh.facts import Fact
+from meshlint.mesh.injection import TEMPLATES
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.mtls import Mode
 from meshlint.mesh.registry import HTTP_LIKE, TCP_LIKE
@@ -190,7 +191,9 @@ def _opaque_ports(mesh: Mesh, workload: Workload) -> dict[int, Place]:
 
     What gateways speak is up to the servers of their Gateways: `https` may end there and be HTTP.
     """
-    if mesh.data_planes.in_mesh(workload) is False or mesh.data_planes.of(workload).is_(DataPlane.GATEWAY):
+    plane = mesh.data_planes.of(workload)
+    router = plane.is_(DataPlane.GATEWAY) or "gateway" in workload.annotations.get(TEMPLATES, "")
+    if router or mesh.data_planes.in_mesh(workload) is False:
         return {}
     opaque: dict[int, Place] = {}
     http = set()

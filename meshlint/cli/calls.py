@@ -18,6 +18,8 @@ from meshlint.report.paint import Paint
 
 _MOST: Final = 3
 _MOST_NAMES: Final = 20
+#: marks answers that hold as far as the input shows
+_OPEN: Final = "*"
 _WORDS: Final = {
     Access.ALLOWED: "allowed",
     Access.SOME: "in part",
@@ -94,6 +96,9 @@ class CallState:
         """Lines: per service and port who is allowed, who is not, and the lines that decide it."""
         for service in self.services:
             yield from _service(service, look)
+        answers = (c.access for s in self.services for p in s.ports for t in p.targets for c in t.calls)
+        if any(map(_open, answers)):
+            yield f"{_OPEN} as far as the input shows: objects outside of it may decide otherwise"
 
 
 def calls_of(mesh: Mesh, wanted: Wanted = ALL) -> CallState:
@@ -195,10 +200,14 @@ def _calls(calls: CallsState, every: tuple[CallsState, ...]) -> str:
     word = answer.value if answer.value is not None else answer.state
     whom = "everybody" if len(every) == 1 else "; ".join(_limited(calls.callers, every))
     notes = [note for note in (calls.requests, answer.reason) if note]
-    if answer.state == "known" and not answer.certain:
-        notes.append("as far as the input shows")
+    word += _OPEN * _open(answer)
     notes += [", ".join(dict.fromkeys(map(_at, answer.because[:_MOST])))] if answer.because else []
     return f"    {word:<9} {whom}" + (f"  ({'; '.join(notes)})" if notes else "")
+
+
+def _open(answer: Answer) -> bool:
+    """May an object outside of the input change the answer?"""
+    return answer.state == "known" and not answer.certain
 
 
 def _limited(callers: tuple[CallersState, ...], every: tuple[CallsState, ...]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from meshlint import __version__
 from meshlint.cli.calls import CallState, calls_of
 from meshlint.cli.main import SETTINGS
 from meshlint.cli.options import color_option, configured, roots, rules_for, scope_options, wants_color
-from meshlint.cli.refusal import Refusal, unread_documents
+from meshlint.cli.refusal import Refusal, route_test_hint, unread_documents
 from meshlint.cli.state import ALL, State, Wanted, state_of
 from meshlint.cli.state_table import table
 from meshlint.lint import mesh_of
@@ -53,7 +53,8 @@ def command(
     loaded = load(inputs, stdin=stdin, exclude=config.exclude, root=config.root)
     mesh = mesh_of(loaded, config)
     if not mesh.scope.resources and not loaded.errors:
-        raise Refusal(f"no manifest found in {', '.join(paths) or 'the current folder'}")
+        where = ", ".join(paths) or "the current folder"
+        raise Refusal(f"no manifest found in {where}{route_test_hint(paths)}")
     if mesh.scope.resources:
         wanted = Wanted(namespace, names)
         state = calls_of(mesh, wanted) if calls else state_of(mesh, wanted)

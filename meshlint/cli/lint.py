@@ -27,6 +27,7 @@ from meshlint.cli.options import (
     wants_color,
 )
 from meshlint.cli.output import Output, outputs, statistics_lines, suppressed_lines, write
+from meshlint.cli.refusal import route_test_hint
 from meshlint.config import Config
 from meshlint.findings import SEVERITIES, Linted, Report, RunError
 from meshlint.source.discover import shown
@@ -160,7 +161,8 @@ def _nothing_found(report: Report, paths: Sequence[str]) -> list[RunError]:
         return []
     where = ", ".join(paths) or "the current folder"
     skipped = f" ({len(report.skipped)} files skipped as templates)" if report.skipped else ""
-    return [RunError(f"no manifest found in {where}{skipped}; --allow-empty makes that fine")]
+    hint = route_test_hint(paths) or "; --allow-empty makes that fine"
+    return [RunError(f"no manifest found in {where}{skipped}{hint}")]
 
 
 def _write(wanted: Sequence[Output], linted: Linted, options: Mapping[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO, TYPE_CHECKING, Any
 
 import click
@@ -17,6 +17,12 @@ def unread_documents(file: SourceFile) -> Iterator[str]:
         if problem.rule == "yaml-syntax":
             line, column = file.position(problem.start)
             yield f"{file.path}:{line}:{column}: this document is not read: {problem.message}"
+
+
+def route_test_hint(paths: Iterable[str]) -> str:
+    """What to say about files of route tests where manifests are expected; '' where none is named."""
+    tests = [path for path in paths if path.endswith((".meshtest.yaml", ".meshtest.yml"))]
+    return f"; route tests are run by `meshlint test {' '.join(tests)}`" if tests else ""
 
 
 class Refusal(click.ClickException):

@@ -20,6 +20,7 @@ from meshlint.policy.rules import Rule, RuleError, load_rule, load_rules
 from meshlint.report.paint import paint
 from meshlint.report.printable import one_line
 from meshlint.source.discover import Found, discover
+from meshlint.source.read import without_garbage_collection
 
 if TYPE_CHECKING:
     from meshlint.cli.test_reports import Run
@@ -44,24 +45,31 @@ _RULE: Final = (
     help="Report on route tests: text, json, junit or github; may be repeated.",
 )  # fmt: skip
 @click.option("--format", "format_", metavar="FORMAT", help="Format of the report on standard output.")
+@click.option("--rules", is_flag=True, help="Run the examples of the built-in rules, too.")
+@click.option("--allow-empty", is_flag=True, help="Finding no test is fine.")
 @color_option
 def command(
-    paths: tuple[str, ...], verbose: bool, output: tuple[str, ...], format_: str | None, **options: Any
+    paths: tuple[str, ...],
+    verbose: bool,
+    output: tuple[str, ...],
+    format_: str | None,
+    rules: bool,
+    allow_empty: bool,
+    **options: Any,
 ) -> int:
-    """Run route tests and the examples of rule files; without a path, those of the built-in rules.
+    """Run route tests and the examples of rule files; without a path, the route tests of this folder.
 
-    A route test (*.meshtest.yaml) states a request and what the mesh must do with it. Folders are searched
-    for both. The exit code is 1 if something fails and 2 if a test cannot be run; all others run.
+    A route test (*.meshtest.yaml) states a request and what the mesh must do with it. Folders that are named
+    are searched for both. The exit code is 1 if something fails, and 2 if there is no test or one cannot be
+    run; all others run.
     """
     wanted = outputs(output, format_, _FORMATS)
-    rule_files, suite_files = _sorted_by_content(paths, options)
-    try:
-        rules = [load_rule(path) for path in rule_files]
-    except RuleError as error:
-        raise Refusal(str(error)) from None
-    failed = False
-    if rules or not paths:
-        failed = _test_rules(rules or list(load_rules().values()), options, wanted)
+    rule_files, suite_files = _sorted_by_content(paths, options, allow_empty)
+    if not paths and not rules:
+        suite_files = _suites_here(options)
+    if not (rules or rule_files or suite_files or allow_empty):
+        raise Refusal(_nothing(paths))
+    failed = _test_rules(_loaded(rule_files, rules), options, wanted) if rules or rule_files else False
     if not suite_files and not output and not format_:
         return 1 if failed else 0
     run = _test_routes(suite_files, options)
@@ -69,22 +77,50 @@ def command(
     return 2 if run.errors else 1 if failed or run.failed else 0
 
 
-def _sorted_by_content(paths: Sequence[str], options: Mapping[str, Any]) -> tuple[list[Path], list[Path]]:
+def _nothing(paths: Sequence[str]) -> str:
+    fine = "--allow-empty makes that fine"
+    if paths:
+        return f"no rule file and no route test is in {', '.join(paths)}; {fine}"
+    rules = "--rules runs the examples of the built-in rules"
+    return f"no route test (*.meshtest.yaml) is in the current folder; {fine}, and {rules}"
+
+
+def _loaded(files: Sequence[Path], built_in: bool) -> list[Rule]:
+    """The rules of files, and those that meshlint brings if they are asked for."""
+    try:
+        named = [load_rule(path) for path in files]
+    except RuleError as error:
+        raise Refusal(str(error)) from None
+    return [*(load_rules().values() if built_in else ()), *named]
+
+
+def _suites_here(options: Mapping[str, Any]) -> list[Path]:
+    found = _found(".", options)
+    return [Path(file.path) for file in found if file.path.endswith(SUFFIXES)]
+
+
+def _found(name: str, options: Mapping[str, Any]) -> list[Found]:
+    config = configured((name,), options)
+    found = discover([name], exclude=config.exclude, root=config.root)
+    if found.errors:
+        raise Refusal("\n".join(f"{file}: {message}" for file, message in found.errors))
+    return found.files
+
+
+def _sorted_by_content(
+    paths: Sequence[str], options: Mapping[str, Any], allow_empty: bool
+) -> tuple[list[Path], list[Path]]:
     """Rule files and route tests; what a folder holds besides is left alone."""
     rules: list[Path] = []
     suites: list[Path] = []
     for name in paths:
         if name == "-":
             raise Refusal("tests are not read from standard input; name their files or folders")
-        config = configured((name,), options)
-        found = discover([name], exclude=config.exclude, root=config.root)
-        if found.errors:
-            raise Refusal("\n".join(f"{file}: {message}" for file, message in found.errors))
-        kinds = {Path(file.path): _kind(file) for file in found.files}
+        kinds = {Path(file.path): _kind(file) for file in _found(name, options)}
         rules += [file for file, kind in kinds.items() if kind == "rule"]
         suites += [file for file, kind in kinds.items() if kind == "suite"]
-        if not any(kinds.values()):
-            raise Refusal(f"no rule file and no route test is in {name}")
+        if not any(kinds.values()) and not allow_empty:
+            raise Refusal(_nothing((name,)))
     return rules, suites
 
 
@@ -135,22 +171,23 @@ def _lines(rule: Rule, rules: dict[str, Rule]) -> Iterator[str]:
 def _test_routes(paths: Sequence[Path], options: Mapping[str, Any]) -> Run:
     """Run what can be run; a file or a test that cannot be keeps no other from it."""
     from meshlint.cli.test_reports import Run
-    from meshlint.meshtest.verdict import run_suite
+    from meshlint.meshtest.verdict import Runner
 
-    meshes: dict[tuple[str, ...], Mesh] = {}
+    runners: dict[tuple[str, ...], Runner] = {}
     results: list[Result] = []
     errors: list[Complaint] = []
-    for path in paths:
-        try:
-            suite = load_suite(path)
-            if suite.manifests not in meshes:
-                meshes[suite.manifests] = _mesh_of(suite, options)
-            found, wrong = run_suite(meshes[suite.manifests], suite)
-        except SuiteError as error:
-            errors += error.complaints
-        else:
-            results += found
-            errors += wrong
+    with without_garbage_collection():
+        for path in paths:
+            try:
+                suite = load_suite(path)
+                if suite.manifests not in runners:
+                    runners[suite.manifests] = Runner(_mesh_of(suite, options))
+                found, wrong = runners[suite.manifests].run(suite)
+            except SuiteError as error:
+                errors += error.complaints
+            else:
+                results += found
+                errors += wrong
     return Run(tuple(results), tuple(errors), len(paths))
 
 

@@ -74,7 +74,9 @@ def _check(check: Check, file: str, look: Paint) -> Iterator[str]:
     if check.passed:
         yield f"    {check.key}: {one_line(check.actual)}{at}"
         return
-    yield look.severity("error", f"  - {check.key}: {one_line(check.expected)}") + f"  ({file}:{check.line})"
+    hint = f" ({check.hint})" if check.hint else ""
+    expected = one_line(check.expected + hint)
+    yield look.severity("error", f"  - {check.key}: {expected}") + f"  ({file}:{check.line})"
     yield look.bold(f"  + {check.key}: {one_line(check.actual)}") + at
 
 
@@ -115,6 +117,7 @@ def _json_test(result: Result) -> dict[str, Any]:
                 "passed": check.passed,
                 "expected": check.expected,
                 "actual": check.actual,
+                "hint": check.hint or None,
                 "because": [_json_line(line) for line in check.at],
             }
             for check in result.checks

@@ -58,9 +58,7 @@ class ApiRules:
         found = [_strategy(rule, request.token) for rule, answer in taken.items() if answer]
         if not found:
             return Fact.of(Admission(False), place, reason=f"no rule of {title} takes the request")
-        if len({(fact.state, fact.value.allowed if fact.known else None) for fact in found}) > 1:
-            return Fact.missing(f"rules of {title} that take the request let in differently", place)
-        return found[0]
+        return _together(found, request.token)
 
     def _is_gateway(self, peer: Peer) -> bool:
         return peer.namespace in (None, self.mesh.config.root) and peer.service_account in (None, ACCOUNT)
@@ -77,6 +75,21 @@ class ApiRules:
             if route.api == "APIRule":
                 for service in (s for d in route.destinations for s in d.services):
                     yield from ((route, w) for w in self.mesh.registry.workloads_of(service))
+
+
+def _together(found: list[Fact[Admission]], token: Token | None) -> Fact[Admission]:
+    """Of ALLOW policies one is enough, and an external authorizer is asked before them (security 4.7)."""
+    if len({(fact.state, fact.value.allowed if fact.known else None) for fact in found}) == 1:
+        return found[0]
+    place, title = found[0].because[0], found[0].because[0].resource.title
+    admitting = [fact for fact in found if fact.known and fact.value.allowed]
+    asking = [fact for fact in found if fact.known and fact.value.allowed is None]
+    if asking and len(asking) + len(admitting) == len(found):
+        return asking[0]
+    if not admitting or asking or token is not None:
+        # a token that one of them does not know is refused before any policy is asked
+        return Fact.missing(f"rules of {title} that take the request let in differently", place)
+    return admitting[0]
 
 
 def _strategy(rule: Route, token: Token | None) -> Fact[Admission]:

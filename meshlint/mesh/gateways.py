@@ -162,9 +162,7 @@ class Gateways:
 
     def _istio(self) -> Iterator[Gateway]:
         for resource in self.mesh.scope.of(ISTIO_NETWORKING, "Gateway"):
-            servers = tuple(_server(node, resource.ns) for node in resource.mappings("spec", "servers"))
-            selector = string_map(resource.get("spec", "selector"))
-            yield Gateway(resource, "istio", resource.ns, resource.name, selector, servers, Offers(servers))
+            yield istio_gateway(resource)
 
     def _gateway_api(self) -> Iterator[Gateway]:
         for resource in self.mesh.scope.of(GATEWAY_API, "Gateway"):
@@ -186,6 +184,13 @@ class Gateways:
         if not controllers:
             return None
         return any(controller.startswith("istio.io/") for controller in controllers)
+
+
+def istio_gateway(resource: Resource) -> Gateway:
+    """A Gateway of Istio."""
+    servers = tuple(_server(node, resource.ns) for node in resource.mappings("spec", "servers"))
+    selector = string_map(resource.get("spec", "selector"))
+    return Gateway(resource, "istio", resource.ns, resource.name, selector, servers, Offers(servers))
 
 
 def _server(node: Mapping, namespace: str) -> Server:

@@ -9,17 +9,18 @@ hangs on creation times that are not written, or on what the input does not hold
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from meshlint.mesh.delegates import exported_to
 from meshlint.mesh.facts import Fact
-from meshlint.mesh.hosts import covers, intersect, specificity
+from meshlint.mesh.hosts import HostIndex, covers, intersect, specificity
+from meshlint.mesh.kyma_gateway import FILE, KEY, kyma_gateway, routes_at
 from meshlint.mesh.matches import HttpRequest, Sender
 from meshlint.mesh.precedence import attached, by_precedence, parent_port
 from meshlint.mesh.registry import TLS_LIKE, preferred
+from meshlint.mesh.rewrites import to_https
 from meshlint.mesh.routes import MESH, Route, server_hosts
 from meshlint.mesh.rule_order import first_of, merged, visible_first, yields
 from meshlint.mesh.scope import ISTIO_NETWORKING, Evidence
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from meshlint.mesh.server_groups import Bound
     from meshlint.mesh.sidecars import Sidecar
 
+#: rules by domain, each with its number in the order of the gateway
+_Rules = HostIndex[tuple[int, str, Route]]
+
 _HTTP_PORT: Final = 80
 _HTTPS: Final = frozenset({"HTTPS", "TLS"})
 
@@ -41,6 +45,8 @@ _HTTPS: Final = frozenset({"HTTPS", "TLS"})
 class Matching:
     def __init__(self, mesh: Mesh) -> None:
         self.mesh = mesh
+        self._known: dict[tuple[object, ...], list[list[Owner]]] = {}
+        self._served: dict[tuple[int, str, bool], _Rules] = {}
 
     # -- from inside of the mesh ------------------------------------------------------------------------
 
@@ -66,9 +72,9 @@ class Matching:
         ):
             reason = f"{sidecar.resource.title} does not import {service.host}"
             return self._beyond(request, sidecar, reason, sidecar.resource.place())
-        owners = self._owners_in_mesh(name, sender, sidecar)
         read = entry is None or not entry.opaque
         wanted = "http" if entry is None or read else "tls" if entry.protocol in TLS_LIKE else "tcp"
+        owners = self._owners(name, sender, sidecar, wanted, port.value)
         found = self._chosen(owners, request, sender, name, wanted, services)
         if found is not None:
             return found
@@ -151,9 +157,25 @@ class Matching:
         owners = [Owner(owner_of(routes[0]), domain, routes) for (_, domain), routes in groups.items()]
         return sorted(owners, key=lambda owner: specificity(owner.domain))
 
+    def _owners(
+        self, host: str, sender: Sender, sidecar: Sidecar | None, protocol: str, port: int
+    ) -> list[list[Owner]]:
+        """Those whose rules may be for the client, by the domains of the host; the same for all requests."""
+        labels = None if sender.labels is None else tuple(sorted(sender.labels.items()))
+        key = (host, sender.namespace, labels, id(sidecar), protocol, port)
+        known = self._known.get(key)
+        if known is None:
+            by_domain: dict[str, list[Owner]] = defaultdict(list)
+            for owner in self._owners_in_mesh(host, sender, sidecar):
+                routes = [r for r in owner.routes if r.protocol == protocol and yields(r, sender, port)]
+                if routes:
+                    by_domain[owner.domain].append(replace(owner, routes=routes))
+            known = self._known[key] = list(by_domain.values())
+        return known
+
     def _chosen(
         self,
-        owners: list[Owner],
+        owners: list[list[Owner]],
         request: HttpRequest,
         sender: Sender,
         host: str,
@@ -161,12 +183,7 @@ class Matching:
         services: list[Service],
     ) -> Fact[Served] | None:
         """The answer of those who own the host for this client; None: nobody has a rule for it."""
-        by_domain: dict[str, list[Owner]] = defaultdict(list)
-        for owner in owners:
-            routes = [r for r in owner.routes if r.protocol == protocol and yields(r, sender, request.port)]
-            if routes:
-                by_domain[owner.domain].append(replace(owner, routes=routes))
-        for found in by_domain.values():
+        for found in owners:
             ours = [owner for owner in found if not owner.gateway_api]
             theirs = self._for_client([o for o in found if o.gateway_api], sender, request.port, services)
             if ours and theirs:
@@ -206,10 +223,19 @@ class Matching:
     def at_gateway(self, request: HttpRequest, host: str, namespace: str, name: str) -> Fact[Served]:
         """The rule for a request that enters at a gateway of either API."""
         gateways = self.mesh.gateways.find(namespace, name)
+        if not gateways and f"{namespace}/{name}" == KEY and self.mesh.config.kyma:
+            return self._at_kyma_gateway(request, host)
         if not gateways:
             return Fact.missing(f"the gateway {namespace}/{name} is not in the input")
         answers = [self._through(gateway, request, host) for gateway in gateways]
         return agreed(answers, f"the input holds several gateways {namespace}/{name}, which differ")
+
+    def _at_kyma_gateway(self, request: HttpRequest, host: str) -> Fact[Served]:
+        """What no rule names may be a host of another Gateway of the same pods, or of none."""
+        found = self._through(self._kyma_gateway, request, host)
+        if found.known and found.value.way is Way.NOWHERE and not found.reason:
+            return Fact.missing(f"no rule for {host} names {KEY}, whose hosts are not in the input")
+        return found
 
     def _through(self, gateway: Gateway, request: HttpRequest, host: str) -> Fact[Served]:
         servers = [s for s in gateway.servers if request.port in (None, s.port) and _offers(s, host)]
@@ -227,7 +253,7 @@ class Matching:
             return Fact.of(nowhere(request, gateway.resource.place(), gateway), gateway.resource.place())
         closest = min(specificity(_offered(s, host)) for s in servers)
         servers = [s for s in servers if specificity(_offered(s, host)) == closest]
-        answers = [self._at_server(gateway, server, request, host) for server in servers]
+        answers = _not_sent_to_https([self._at_server(gateway, s, request, host) for s in servers], request)
         ports = " and ".join(dict.fromkeys(str(s.port) for s in servers))
         return agreed(
             answers, f"the gateway answers differently on its ports {ports}, and the request names none"
@@ -264,8 +290,8 @@ class Matching:
             return Fact.missing("whether the gateway decrypts is not in the input", place)
         owners, doubtful = [], []
         for g, s in self._merged_servers(gateway, server):
-            owners += _owners_at(self.mesh.routes.at_gateway(g), wanted, g, s, host)
-            doubtful += _owners_at(self._unsure.get(id(g), ()), wanted, g, s, host)
+            owners += _owners_of(self._rules_at(g, s, wanted), g, host)
+            doubtful += _owners_of(self._rules_at(g, s, wanted, unsure=True), g, host)
         owners, doubtful = _narrowest(owners), _narrowest(doubtful)
         if doubtful and (not owners or specificity(doubtful[0].domain) <= specificity(owners[0].domain)):
             title = doubtful[0].resource.title
@@ -296,6 +322,29 @@ class Matching:
             return found
         return Fact.of(replace(found.value, gateway=gateway), *found.because, reason=found.reason)
 
+    def _rules_at(self, gateway: Gateway, server: Server, protocol: str, *, unsure: bool = False) -> _Rules:
+        """Rules that a server has, by their domains there."""
+        key = (id(server), protocol, unsure)
+        known = self._served.get(key)
+        if known is None:
+            known = self._served[key] = HostIndex()
+            if unsure:
+                routes = self._unsure.get(id(gateway), [])
+            else:
+                routes = self._at_kyma if _is_kymas(gateway) else self.mesh.routes.at_gateway(gateway)
+            for number, route in enumerate(routes):
+                for domain in _domains(route, gateway, server) if route.protocol == protocol else ():
+                    known.add(domain, (number, domain, route))
+        return known
+
+    @cached_property
+    def _kyma_gateway(self) -> Gateway:
+        return kyma_gateway()
+
+    @cached_property
+    def _at_kyma(self) -> list[Route]:
+        return routes_at(self.mesh)
+
     def sender_of(self, gateway: Gateway) -> Sender:
         """The pods of a gateway as senders; labels are known where one workload serves it."""
         pods = self.mesh.gateways.workloads_of(gateway)
@@ -322,21 +371,36 @@ class Matching:
         return index
 
 
+def _not_sent_to_https(answers: list[Fact[Served]], request: HttpRequest) -> list[Fact[Served]]:
+    """A request without port and scheme is not one to a server that only sends it to https."""
+    if request.port is not None or request.scheme:
+        return answers
+    return [a for a in answers if not (a.known and to_https(a.value))] or answers
+
+
 def _merge(one: Server, other: Server) -> bool:
     """Are two servers of a port merged, so that their hosts are one list?"""
     return all(s.asks == "http" and s.protocol not in _HTTPS and not s.https_redirect for s in (one, other))
 
 
-def _owners_at(
-    routes: Iterable[Route], protocol: str, gateway: Gateway, server: Server, host: str
-) -> list[Owner]:
-    """Those whose rules the server has for the host, with their narrowest domains."""
+def _owners_of(rules: _Rules, gateway: Gateway, host: str) -> list[Owner]:
+    """Those who have rules for a host at a server, with their narrowest domains."""
+    found = rules.covering(host)
+    short, dot, _ = host.partition(".")
+    if dot and _is_kymas(gateway):  # the short host of an APIRule is in whatever domain the Gateway has
+        found += [(number, host, route) for number, _, route in rules.exact(short) if route.api == "APIRule"]
+    narrowest: dict[int, tuple[str, Route]] = {}
+    for number, domain, route in found:
+        if number not in narrowest or specificity(domain) < specificity(narrowest[number][0]):
+            narrowest[number] = domain, route
     groups: dict[tuple[int, str], list[Route]] = defaultdict(list)
-    for route in routes:
-        domain = _domain(route, gateway, server, host) if route.protocol == protocol else None
-        if domain is not None:
-            groups[id(owner_of(route)), domain].append(route)
-    return [Owner(owner_of(found[0]), domain, found, gateway) for (_, domain), found in groups.items()]
+    for _, (domain, route) in sorted(narrowest.items(), key=lambda item: item[0]):
+        groups[id(owner_of(route)), domain].append(route)
+    return [Owner(owner_of(routes[0]), domain, routes, gateway) for (_, domain), routes in groups.items()]
+
+
+def _is_kymas(gateway: Gateway) -> bool:
+    return gateway.resource.file.path == FILE
 
 
 def _narrowest(owners: list[Owner]) -> list[Owner]:
@@ -348,18 +412,13 @@ def _narrowest(owners: list[Owner]) -> list[Owner]:
     return list({(id(owner.resource), owner.context): owner for owner in found}.values())
 
 
-def _domain(route: Route, gateway: Gateway, server: Server, host: str) -> str | None:
-    """The narrowest domain of a rule at a server that covers the host."""
-    if gateway.api == "gateway-api":
-        if not attached(route.resource, gateway, server):
-            return None
-        offered = [h for _, h in server.hosts]
-    elif route.api == "VirtualService":
-        offered = server_hosts(server, owner_of(route).ns)
-    else:
-        offered = [h for _, h in server.hosts]
-    found = [h for h in intersect(offered, route.hosts) if covers(h, host)]
-    return min(found, key=specificity) if found else None
+def _domains(route: Route, gateway: Gateway, server: Server) -> list[str]:
+    """The domains of a rule at a server."""
+    if gateway.api == "gateway-api" and not attached(route.resource, gateway, server):
+        return []
+    if gateway.api == "istio" and route.api == "VirtualService":
+        return intersect(server_hosts(server, owner_of(route).ns), route.hosts)
+    return intersect([host for _, host in server.hosts], route.hosts)
 
 
 def _called_port(request: HttpRequest, services: list[Service]) -> Fact[int]:

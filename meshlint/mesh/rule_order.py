@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from meshlint.mesh.delegates import compatible
 from meshlint.mesh.facts import Fact, all_of
@@ -18,6 +19,9 @@ from meshlint.mesh.routes import MESH, Route
 from meshlint.mesh.served import Owner, Pair, Rule, Served, Test, Way, agreed, matches_of, nowhere
 from meshlint.resources import Place
 from meshlint.source.nodes import Mapping, int_of, string_map, text_of, texts
+
+#: keys of a match that ask for something else than the request
+_CLIENT: Final = frozenset({"gateways", "port", "sourceNamespace", "sourceLabels"})
 
 
 def first_of(
@@ -41,7 +45,7 @@ def _walk(
         place = route.resource.place(match) if match is not None else route.place()
         if answer is None:
             return Fact.missing(doubt(route, match, request), place)
-        if route.api == "APIRule" and _ambiguous(route, [r for r, _ in rules], request):
+        if _unordered(route) and _ambiguous(route, [r for r, _ in rules], request):
             return Fact.missing(f"several rules of {route.title} take it", place)
         if route.action != "delegate":
             return Fact.of(Served(Way.RULE, place, request, request.port, route, match), place)
@@ -50,8 +54,13 @@ def _walk(
     return None
 
 
+def _unordered(route: Route) -> bool:
+    """Is it unknown in which order Kyma puts the rules? Since v2 the first one wins (ecosystem f.4)."""
+    return route.api == "APIRule" and route.resource.version == "v1beta1"
+
+
 def _ambiguous(route: Route, routes: list[Route], request: HttpRequest) -> bool:
-    """Does another rule of an APIRule take the request? Kyma sorts them by itself."""
+    """Does another rule of the object take the request?"""
     others = (r for r in routes if r is not route and r.resource is route.resource)
     return any(takes(r, match, request) is not False for r in others for match in matches_of(r))
 
@@ -104,7 +113,7 @@ def _meant(
     route: Route, root: Mapping | None, match: Mapping | None, context: str, sender: Sender, port: int | None
 ) -> bool | None:
     """Can the pair apply for this client? Where one of both lists gateways, sources do not count."""
-    if route.api != "VirtualService":
+    if route.api != "VirtualService" or (_for_all(match) and _for_all(root)):
         return True
     parts = [
         (m, r.ns)
@@ -121,6 +130,11 @@ def _meant(
     if route.protocol != "http":
         answers += [_from_source(m, sender) for m, _ in parts]
     return all_of(*answers)
+
+
+def _for_all(match: Mapping | None) -> bool:
+    """Does a match say nothing about who the client is, and through what it calls?"""
+    return match is None or _CLIENT.isdisjoint(match.index)
 
 
 def _from_source(match: Mapping, sender: Sender) -> bool | None:

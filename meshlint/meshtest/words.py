@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshlint.mesh.outcomes import DirectResponse, Fault, Redirect, Share
 from meshlint.mesh.retries import Retry
+from meshlint.mesh.rewrites import DirectResponse, Fault, Redirect
+from meshlint.mesh.shares import Lost, Share, Split
 from meshlint.mesh.timeouts import Timeout
 from meshlint.meshtest.files import NONE
 from meshlint.source.durations import spell
@@ -22,15 +23,25 @@ def spelled(wanted: Any) -> str:
     return str(wanted)
 
 
-def spelled_shares(shares: tuple[Share, ...]) -> str:
-    return "; ".join(spelled_share(share) for share in shares) or "nowhere"
+def spelled_split(split: Split) -> str:
+    parts = [_spelled_share(share, "weight") for share in split.shares]
+    return "; ".join([*parts, *map(_spelled_lost, split.lost)]) or "nowhere"
 
 
-def spelled_share(share: Share) -> str:
+def spelled_copies(copies: tuple[Share, ...]) -> str:
+    return "; ".join(_spelled_share(copy, "percent") for copy in copies) or NONE
+
+
+def _spelled_share(share: Share, part: str) -> str:
     port = f", port {share.port}" if share.port else ""
     subset = f", subset {share.subset}" if share.subset else ""
-    weight = f", weight {share.percent:.4g}" if share.percent < 100 else ""
+    weight = f", {part} {share.percent:.4g}" if share.percent < 100 else ""
     return f"host {share.host}{port}{subset}{weight}"
+
+
+def _spelled_lost(lost: Lost) -> str:
+    part = f" of {lost.percent:.4g} percent" if lost.percent < 100 else ""
+    return f"nowhere, {lost.status or 'a closed connection'}{part}: {lost.reason}"
 
 
 def spelled_timeout(timeout: Timeout) -> str:
@@ -54,7 +65,8 @@ def spelled_redirect(found: Redirect | None) -> str:
 def spelled_response(found: DirectResponse | None) -> str:
     if found is None:
         return NONE
-    return f"status {found.status}" + (f", body {found.body}" if found.body else "")
+    body = f", body {found.body}" if found.body else ""
+    return f"status {found.status}{body}" + (f", percent {found.percent:.4g}" if found.percent < 100 else "")
 
 
 def spelled_fault(found: Fault) -> str:

@@ -311,10 +311,53 @@ def test_manifests_elsewhere(call, folder):
     )  # fmt: skip
 
 
+EMPTY = "meshlint: error: no rule file and no route test is in .; --allow-empty makes that fine\n"
+
+
 def test_a_folder_without_tests(call, folder):
     write(folder, mesh=MESH)
     done = call("test", ".")
-    assert (done.code, done.err) == (2, "meshlint: error: no rule file and no route test is in .\n")
+    assert (done.code, done.err) == (2, EMPTY)
+
+
+def test_without_a_path_the_tests_of_the_folder_run(call, folder):
+    write(folder, mesh=MESH)
+    done = call("test")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        "meshlint: error: no route test (*.meshtest.yaml) is in the current folder; --allow-empty makes that fine, "
+        "and --rules runs the examples of the built-in rules\n"
+    )
+    assert call("test", "--allow-empty").code == 0
+    assert call("test", ".", "--allow-empty").code == 0
+    (folder / "deep").mkdir()
+    (folder / "deep" / "web.meshtest.yaml").write_text(suite(case("rule: api"), head="manifests: [..]\n"))
+    done = call("test")
+    assert (done.code, done.out) == (0, "1 route test passes, 1 file\n")
+    (folder / ".meshlint.yaml").write_text("exclude: [deep]\n")
+    assert call("test").code == 2
+
+
+def test_the_examples_of_the_built_in_rules(call, folder, monkeypatch):
+    from meshlint.cli import test as module
+
+    few = dict([*module.load_rules().items()][:2])
+    monkeypatch.setattr(module, "load_rules", lambda: few)
+    done = call("test", "--rules")
+    assert done.code == 0
+    assert done.out.startswith("2 rules pass, ")
+
+
+@pytest.mark.parametrize("command", [(), ("inspect",)])
+def test_a_file_of_route_tests_is_not_linted(call, folder, command):
+    write(folder, mesh=MESH)
+    (folder / "web.meshtest.yaml").write_text(suite(case("rule: api")))
+    done = call(*command, "web.meshtest.yaml")
+    assert (done.code, done.err.splitlines()[0]) == (
+        2,
+        "meshlint: error: no manifest found in web.meshtest.yaml; route tests are run by "
+        "`meshlint test web.meshtest.yaml`",
+    )
 
 
 def test_the_configuration_beside_the_tests_counts(call, folder):
@@ -405,7 +448,7 @@ def test_files_of_other_tools_are_left_alone(call, folder):
     """Tests of Helm plugins have the key `tests` too, and issue forms have `summary`."""
     write(folder, mesh=MESH, chart__unit_test="suite: a\ntests:\n  - it: works\n", form="summary: a\n")
     done = call("test", ".")
-    assert (done.code, done.err) == (2, "meshlint: error: no rule file and no route test is in .\n")
+    assert (done.code, done.err) == (2, EMPTY)
 
 
 def test_what_is_excluded_and_links_that_lead_back(call, folder):
@@ -470,6 +513,7 @@ def test_json(mixed):
         "checks": [
             {
                 "key": "timeout", "line": 7, "passed": False, "expected": "3s", "actual": "none",
+                    "hint": None,
                 "because": [{"file": "mesh.yaml", "line": 61}],
             }
         ],

@@ -70,3 +70,36 @@ def test_an_old_version_is_unknown():
 
 def test_a_path_that_is_not_said_is_unknown():
     assert access(Request(peer=GATEWAY)).unknown
+
+
+TOGETHER = """
+apiVersion: gateway.kyma-project.io/v2
+kind: APIRule
+metadata: {name: api, namespace: app}
+spec:
+  hosts: [api.kyma.test]
+  service: {name: api, port: 80}
+  gateway: kyma-system/kyma-gateway
+  rules:
+    - {path: "/public/{**}", methods: [GET], noAuth: true}
+    - {path: "/asked/{**}", methods: [GET], extAuth: {authorizers: [opa]}}
+    - path: "/{**}"
+      methods: [GET]
+      jwt: {authentications: [{issuer: https://idp, jwksUri: https://idp/keys}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "token", "expected"),
+    [
+        pytest.param("/public/a", None, Access.ALLOWED, id="one ALLOW policy is enough"),
+        pytest.param("/public/a", Token("https://idp"), Access.ALLOWED, id="both admit it"),
+        pytest.param("/a", None, Access.DENIED, id="only the rule for a token"),
+        pytest.param("/public/a", Token("https://no"), None, id="a token that is refused everywhere"),
+        pytest.param("/asked/a", None, None, id="an authorizer and a token"),
+        pytest.param("/asked/a", Token("https://idp"), Access.EXTERNAL, id="the authorizer is asked first"),
+    ],
+)
+def test_several_rules(path, token, expected):
+    found = access(get(path, GATEWAY, token), rules=TOGETHER)
+    assert (found.value if found.known else None) is expected

@@ -725,6 +725,126 @@ spec:
     assert name(enter(mesh, "/items/7")) == "unnamed"
 
 
+API_RULE = """
+apiVersion: gateway.kyma-project.io/%s
+kind: APIRule
+metadata: {name: a, namespace: shop}
+spec:
+  hosts: [%s]
+  gateway: %s
+  service: {name: a, port: 80}
+  rules: [%s]
+"""
+PUBLIC = '{path: "/public/{**}", methods: [GET], noAuth: true, name: public}'
+ALL = '{path: "/{**}", methods: [GET], noAuth: true, name: all}'
+
+
+class TestRulesOfAnApiRule:
+    """Of those that take a request the first one has it (ecosystem f.4)."""
+
+    ROWS = (
+        ("v2", (PUBLIC, ALL), "/public/a", "public"),
+        ("v2", (PUBLIC, ALL), "/a", "all"),
+        ("v2", (ALL, PUBLIC), "/public/a", "all"),
+        ("v2alpha1", (PUBLIC, ALL), "/public/a", "public"),
+        ("v1beta1", (PUBLIC, ALL), "/public/a", "unknown"),
+    )
+
+    @pytest.mark.parametrize(("version", "rules", "target", "expected"), ROWS)
+    def test_row(self, version, rules, target, expected):
+        text = API_RULE % (version, "a.example.com", "istio-system/gw", ", ".join(rules))
+        assert name(enter(mesh_of(gateway("*"), service(), text), target)) == expected
+
+
+class TestKymaGateway:
+    """repositories 9: on Kyma it is never in a tree and always in the cluster."""
+
+    AT = "kyma-system/kyma-gateway"
+    KYMA = Settings(platform="kyma")
+    ROUTE = vs(
+        rule("1", "{uri: {prefix: /a}}"),
+        spec=f"hosts: [a.example.com], gateways: [{AT}]".replace(", g", "\n  g"),
+    )
+    RULE = API_RULE % ("v2", "a", AT, ALL)
+
+    ROWS = (
+        pytest.param("a.example.com", "/a", KYMA, {}, "1", id="a VirtualService"),
+        pytest.param("a.example.com", "/b", KYMA, {}, "nowhere", id="no rule of it"),
+        pytest.param("a.example.com", "/a", KYMA, {"port": 80}, "https", id="plain HTTP"),
+        pytest.param("a.example.com", "/a", KYMA, {"port": 443}, "1", id="HTTPS"),
+        pytest.param("b.example.com", "/a", KYMA, {}, "unknown", id="a host that no rule has"),
+        pytest.param("a.example.com", "/a", Settings(platform="gke"), {}, "unknown", id="not on Kyma"),
+    )
+
+    @pytest.mark.parametrize(("host", "target", "settings", "more", "expected"), ROWS)
+    def test_row(self, host, target, settings, more, expected):
+        mesh = mesh_of(service(), self.ROUTE, settings=settings)
+        assert name(enter(mesh, target, host, self.AT, **more)) == expected
+
+    def test_an_api_rule_with_a_short_host(self):
+        mesh = mesh_of(service(), self.RULE)
+        assert name(enter(mesh, "/x", "a.c-123.kyma.ondemand.com", self.AT)) == "all"
+        assert name(enter(mesh, "/x", "b.c-123.kyma.ondemand.com", self.AT)) == "unknown"
+
+    def test_a_copy_among_the_manifests_counts(self):
+        copy = gateway("b.example.com").replace(
+            "gw, namespace: istio-system", "kyma-gateway, namespace: kyma-system"
+        )
+        mesh = mesh_of(service(), copy, self.ROUTE, settings=self.KYMA)
+        assert name(enter(mesh, "/a", at=self.AT)) == "nowhere"
+
+    def test_what_its_pods_do_not_see(self):
+        hidden = self.ROUTE.replace("spec:", "spec:\n  exportTo: ['.']")
+        mesh = mesh_of(service(), hidden, settings=self.KYMA)
+        assert name(enter(mesh, "/a", at=self.AT)) == "unknown"
+
+
+class TestWithoutAPort:
+    """Where a request names neither port nor scheme, servers that send it to https do not count."""
+
+    LISTENERS = (
+        "{name: http, port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}}",
+        "{name: https, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: c}]}, "
+        "allowedRoutes: {namespaces: {from: All}}}",
+    )
+
+    @staticmethod
+    def at(section: str, *rules: str) -> str:
+        parent = f"parentRefs: [{{name: gw, namespace: infra, sectionName: {section}}}]"
+        return http_route(*rules, name=section, spec=parent)
+
+    def found(self, redirect: str, **request: object) -> str:
+        listeners = k8s_gateway(*self.LISTENERS)
+        filters = f"[{{type: RequestRedirect, requestRedirect: {{{redirect}}}}}]"
+        to_https = self.at("http", f"{{name: redirect, filters: {filters}}}")
+        mesh = mesh_of(listeners, service(), to_https, self.at("https", k8s_rule("app", path("/"))))
+        return name(enter(mesh, at="infra/gw", **request))
+
+    @pytest.mark.parametrize(
+        ("redirect", "request_", "expected"),
+        [
+            ("scheme: https", {}, "app"),
+            ("scheme: https", {"port": 80}, "redirect"),
+            ("scheme: https", {"port": 443}, "app"),
+            ("scheme: https", {"scheme": "http"}, "redirect"),
+            ("hostname: b.example.com", {}, "unknown"),
+        ],
+    )
+    def test_gateway_api(self, redirect, request_, expected):
+        assert self.found(redirect, **request_) == expected
+
+    @pytest.mark.parametrize(("more", "expected"), [(", scheme: https", "app"), ("", "unknown")])
+    def test_a_rule_of_a_virtual_service(self, more, expected):
+        tls = "tls: {mode: SIMPLE, credentialName: c}"
+        both = (
+            gateway("*") + f"  - {{port: {{number: 443, name: https, protocol: HTTPS}}, hosts: ['*'], {tls}}}"
+        )
+        at = "hosts: [a.example.com]\n  gateways: [istio-system/gw]"
+        redirect = f"redirect: {{authority: a.example.com{more}}}"
+        text = vs(rule("redirect", "{port: 80}", more=redirect), rule("app"), spec=at)
+        assert name(enter(mesh_of(both, service(), text))) == expected
+
+
 class TestRegistryOnly:
     """1.11: what is not imported is stopped under REGISTRY_ONLY, else passed on unread."""
 

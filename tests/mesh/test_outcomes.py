@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from meshlint.mesh.access import PLAIN, Access
 from meshlint.mesh.matches import HttpRequest, Sender
 from meshlint.mesh.mesh import Mesh
-from meshlint.mesh.outcomes import (
+from meshlint.mesh.outcomes import Outcomes
+from meshlint.mesh.passages import Caller
+from meshlint.mesh.rewrites import (
     DirectResponse,
     Fault,
-    Outcomes,
     Redirect,
     direct_response,
     fault,
@@ -20,6 +22,7 @@ from meshlint.mesh.scope import Settings
 from meshlint.mesh.served import Served
 from meshlint.source.durations import SECOND
 from tests.mesh.test_matching import (
+    TestRegistryOnly,
     ask,
     enter,
     gateway,
@@ -57,7 +60,7 @@ class TestShares:
             for n, w in enumerate(weights.split("/"))
         ]
         mesh, found = served(f"route: [{', '.join(entries)}]")
-        shares = Outcomes(mesh).shares(found).value
+        shares = Outcomes(mesh).shares(found).value.shares
         assert [round(share.percent, 2) for share in shares] == expected
         assert {share.port for share in shares} == {80}
 
@@ -70,16 +73,16 @@ class TestShares:
     def test_the_only_port_and_the_listeners(self):
         two = service("b", ports="{name: http, port: 80}, {name: http-b, port: 81}")
         mesh = mesh_of(service(), two, vs(rule("1", more="route: [{destination: {host: b}}]")))
-        (share,) = Outcomes(mesh).shares(ask(mesh).value).value
+        (share,) = Outcomes(mesh).shares(ask(mesh).value).value.shares
         assert share.port == 80
         mesh = mesh_of(two, vs(rule("1", more="route: [{destination: {host: b}}]"), spec="hosts: [b]"))
-        (share,) = Outcomes(mesh).shares(ask(mesh, host="b", port=81).value).value
+        (share,) = Outcomes(mesh).shares(ask(mesh, host="b", port=81).value).value.shares
         assert share.port == 81
 
     def test_all_weights_zero_of_the_gateway_api(self):
         text = "{backendRefs: [{name: a, port: 80, weight: 0}]}"
         mesh = mesh_of(k8s_gateway(), service(), http_route(text))
-        assert Outcomes(mesh).shares(enter(mesh, at="infra/gw").value).value == ()
+        assert Outcomes(mesh).shares(enter(mesh, at="infra/gw").value).value.shares == ()
 
 
 class TestRewrite:
@@ -227,7 +230,7 @@ spec:
 
     def test_granted(self):
         outcomes, found = self.outcomes(self.FOREIGN, self.GRANT % "shop")
-        assert [share.host for share in outcomes.shares(found).value] == ["b.db.svc.cluster.local"]
+        assert [share.host for share in outcomes.shares(found).value.shares] == ["b.db.svc.cluster.local"]
         assert outcomes.direct_response(found).value is None
 
     def test_a_grant_that_may_be_elsewhere(self):
@@ -239,5 +242,28 @@ spec:
 
     def test_not_granted(self):
         outcomes, found = self.outcomes(self.FOREIGN, self.GRANT % "other", complete=True)
-        assert outcomes.shares(found).value == ()
+        assert outcomes.shares(found).value.shares == ()
         assert outcomes.direct_response(found).value == DirectResponse(500, "")
+
+
+class TestWhatReachesNobody:
+    """Access where no rule takes the request, or REGISTRY_ONLY stops it (1.11)."""
+
+    def test_no_rule(self):
+        mesh = mesh_of(service(), vs(rule("1", "{uri: {prefix: /x}}")))
+        found = Outcomes(mesh).access(ask(mesh, "/y"), Caller("shop", {}, PLAIN))
+        assert found.value is Access.DENIED
+        assert found.reason == "it reaches nobody: no rule of VirtualService shop/v takes it"
+
+    def test_no_route_at_a_gateway(self):
+        mesh = mesh_of(gateway("*"))
+        found = Outcomes(mesh).access(enter(mesh), Caller())
+        assert (found.value, found.reason) == (
+            Access.DENIED, "it reaches nobody: no server or route is for the host"
+        )  # fmt: skip
+
+    def test_registry_only(self):
+        mesh = mesh_of(TestRegistryOnly.ONLY, settings=Settings(complete=True))
+        found = Outcomes(mesh).access(ask(mesh, host="example.com"), Caller("shop", {}, PLAIN))
+        assert found.value is Access.DENIED
+        assert found.reason.endswith("the mode REGISTRY_ONLY stops what is not known")

@@ -7,6 +7,7 @@ the test expects something else.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from typing import Any, TypeVar
 
 from meshlint.mesh.access import Access
@@ -343,5 +344,6 @@ def _at(place: Place) -> Line | None:
     return None if file.path == BUILT_IN else Line(file.path, file.position(place.offsets[0])[0])
 
 
+@cache
 def _snake(key: str) -> str:
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in key)

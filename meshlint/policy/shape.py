@@ -63,6 +63,7 @@ def _line(file: SourceFile, offset: int, message: str) -> str:
 class _Shape:
     def __init__(self, root: Schema) -> None:
         self.root = root
+        self._targets: dict[int, Schema] = {}
 
     def check(self, node: Node, schema: Schema, path: str) -> Iterator[Mismatch]:
         schema = self._resolved(schema)
@@ -86,17 +87,24 @@ class _Shape:
         reference = schema.get("$ref")
         if reference is None:
             return schema
-        target: Any = self.root
-        for step in reference.removeprefix("#/").split("/"):
-            target = target[step]
-        return {**self._resolved(target), **{k: v for k, v in schema.items() if k != "$ref"}}
+        known = self._targets.get(id(schema))
+        if known is None:
+            target: Any = self.root
+            for step in reference.removeprefix("#/").split("/"):
+                target = target[step]
+            known = {**self._resolved(target), **{k: v for k, v in schema.items() if k != "$ref"}}
+            self._targets[id(schema)] = known
+        return known
 
     def _any_of(self, node: Node, branches: list[Schema], path: str) -> Iterator[Mismatch]:
         """One branch has to fit. Where one of the right type does not, its mismatches say most."""
-        tried = [list(self.check(node, branch, path)) for branch in branches]
-        if not all(tried):
-            return
-        inner = [found for found in tried if found[0].node is not node]
+        tried = []
+        for branch in branches:
+            found = list(self.check(node, branch, path))
+            if not found:
+                return
+            tried.append(found)
+        inner = [wrong for wrong in tried if wrong[0].node is not node]
         if inner:
             yield from min(inner, key=len)
             return

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from meshlint.checks.admission.blocks import once
 from meshlint.findings import Draft
+from meshlint.mesh.ambient import MANAGED
 from meshlint.mesh.annotations import (
     ADDED_WITHOUT_INIT,
     DEPRECATED,
@@ -147,7 +148,9 @@ def misplaced(mesh: Mesh, options: Options) -> Iterator[Draft]:
 
 
 def _said_elsewhere(written: _Written) -> bool:
-    """A dry run of another kind is refused, says `dry-run-annotation`; a Gateway's Service may inherit."""
+    """A dry run of another kind is refused, says `dry-run-annotation`; istiod copies those of a Gateway."""
+    if MANAGED in written.resource.labels:
+        return True
     return written.name == "istio.io/dry-run" and written.resource.group in _ISTIO
 
 

@@ -88,6 +88,15 @@ def test_one_rule_speaks(api_version: str, kind: str, annotation: str, rules: se
     assert {finding.rule for finding in found(thing(api_version, kind, annotation))} == rules
 
 
+def test_what_istiod_makes_has_the_annotations_of_its_gateway() -> None:
+    text = thing("apps/v1", "Deployment", "gateway.istio.io/name-override: x")
+    assert {finding.rule for finding in found(text)} == {"annotation-misplaced"}
+    managed = text.replace(
+        "  annotations:", "  labels: {gateway.istio.io/managed: istio.io-gateway-controller}\n  annotations:"
+    )
+    assert not found(managed)
+
+
 PODS = """
 apiVersion: batch/v1
 kind: CronJob

@@ -112,7 +112,7 @@ def _boundary(match: Block, path: tuple[str, str], paths: _Paths, everything: bo
         return Draft(
             uri.place("prefix"),
             f"{match.resource.title} matches the prefix {text}, which {bare} does not have, and no other "
-            f"match takes {bare}",
+            f"match of it takes {bare}",
             label=f"not {bare} itself",
             help=f"add a match for the exact path {bare}",
         )

@@ -418,7 +418,15 @@ def _domains(route: Route, gateway: Gateway, server: Server) -> list[str]:
         return []
     if gateway.api == "istio" and route.api == "VirtualService":
         return intersect(server_hosts(server, owner_of(route).ns), route.hosts)
-    return intersect([host for _, host in server.hosts], route.hosts)
+    offered = [host for _, host in server.hosts]
+    return intersect(offered, _completed(route.hosts, offered) if route.api == "APIRule" else route.hosts)
+
+
+def _completed(hosts: tuple[str, ...], offered: list[str]) -> list[str]:
+    """Hosts of an APIRule; short ones are in the domain of the Gateway, if it has one (ecosystem f.4)."""
+    domains = {host[1:] for host in offered if host.startswith("*.")}
+    domain = domains.pop() if len(domains) == 1 else ""
+    return [host if "." in host else host + domain for host in hosts]
 
 
 def _called_port(request: HttpRequest, services: list[Service]) -> Fact[int]:

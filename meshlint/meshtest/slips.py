@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any
 
+from meshlint.mesh.kyma_gateway import KEY as KYMA
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.scope import ISTIO_NETWORKING
 from meshlint.meshtest.compare import spellings
@@ -22,7 +23,7 @@ class Slips:
         self._nearest: dict[tuple[str, str], str | None] = {}
 
     def gateway(self, name: str) -> str | None:
-        known = self._names("gateway", lambda: (f"{g.namespace}/{g.name}" for g in self.mesh.gateways.all))
+        known = self._names("gateway", self._gateways)
         return None if name in known else self.near(name, "gateway", lambda: known)
 
     def called(self, host: str, namespace: str) -> str | None:
@@ -33,8 +34,9 @@ class Slips:
         """About destinations in `expect` that no manifest has; '' where all of them exist."""
         for entry in entries:
             host, subset = entry["host"], entry.get("subset")
-            domain = self.mesh.registry.domain
-            if not self._hosts.intersection(spellings(host, namespace, domain)):
+            registry = self.mesh.registry
+            full = spellings(host, namespace, registry.domain)
+            if host not in self._short and not self._hosts.intersection(full) and not registry.covering(host):
                 return _no("host", host, self.called(host, namespace))
             if subset and subset not in self._subsets:
                 return _no("subset", subset, self.near(subset, "subset", lambda: self._subsets))
@@ -53,14 +55,24 @@ class Slips:
             known = self._known[kind] = tuple(dict.fromkeys(names()))
         return known
 
+    def _gateways(self) -> Iterable[str]:
+        yield from (f"{g.namespace}/{g.name}" for g in self.mesh.gateways.all)
+        if self.mesh.config.kyma:
+            yield KYMA
+
     def _written_in(self, namespace: str) -> Iterable[str]:
-        """Hosts as an object or a client of a namespace may write them."""
+        """Hosts as an object or a client of a namespace may write them; without one, those of all."""
         yield from self._hosts
         for service in self.mesh.registry.services:
             if service.kind in ("service", "headless"):
                 yield f"{service.name}.{service.namespace}"
-                if service.namespace == namespace:
+                if namespace in ("", service.namespace):
                     yield service.name
+
+    @cached_property
+    def _short(self) -> frozenset[str]:
+        """Names of Services of whatever namespace."""
+        return frozenset(s.name for s in self.mesh.registry.services if s.kind in ("service", "headless"))
 
     @cached_property
     def _hosts(self) -> frozenset[str]:

@@ -148,6 +148,24 @@ def test_the_gateway_of_kyma(call, folder):
     assert "<" not in done.out
 
 
+@pytest.mark.parametrize(
+    ("gateway", "host", "expect", "line"),
+    [
+        ("kyma-system/kyma-gatway", "a.test", "rule: a", "did you mean 'kyma-system/kyma-gateway'?"),
+        ("kyma-system/kyma-gateway", "a.test", "destination: wep", "no host 'wep' is in the manifests; did you mean 'web'?"),
+        ("kyma-system/kyma-gateway", "a.test", "destination: web", "- destination: web  ("),
+    ],
+)  # fmt: skip
+def test_slips_at_the_gateway_of_kyma(call, folder, gateway, host, expect, line):
+    write(folder, mesh=MESH)
+    (folder / ".meshlint.yaml").write_text("platform: kyma\n")
+    request = f"{{host: {host}, gateway: {gateway}}}"
+    (folder / "web.meshtest.yaml").write_text(
+        suite(f"  - name: a\n    request: {request}\n    expect: {{{expect}}}\n")
+    )
+    assert line in call("test").out
+
+
 def test_many_tests_ask_the_same_once(call, folder, monkeypatch):
     """What does not hang on the request is found out for the first test alone."""
     from meshlint.mesh.access import Accesses

@@ -786,6 +786,11 @@ class TestKymaGateway:
         assert name(enter(mesh, "/x", "a.c-123.kyma.ondemand.com", self.AT)) == "all"
         assert name(enter(mesh, "/x", "b.c-123.kyma.ondemand.com", self.AT)) == "unknown"
 
+    def test_a_short_host_at_a_gateway_of_the_input(self):
+        mesh = mesh_of(service(), gateway("*.example.com"), API_RULE % ("v2", "a", "istio-system/gw", ALL))
+        assert name(enter(mesh, "/x", "a.example.com")) == "all"
+        assert name(enter(mesh, "/x", "b.example.com")) == "nowhere"
+
     def test_a_copy_among_the_manifests_counts(self):
         copy = gateway("b.example.com").replace(
             "gw, namespace: istio-system", "kyma-gateway, namespace: kyma-system"

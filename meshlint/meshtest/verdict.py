@@ -107,7 +107,6 @@ class _Actual:
     text: str
     at: tuple[Line, ...]
     passed: bool
-    hint: str = ""
 
 
 class Runner:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
+from types import NoneType
 from typing import Any, TypeVar
 
 from meshlint.mesh.access import Access
@@ -53,8 +54,6 @@ _ACCESS = {
     Access.EXTERNAL: "external",
 }
 _DESTINATIONS = ("destination", "destinations", "mirror")
-#: answers whose reason is shown where a test fails
-_EXPLAINED = (Access, Split, DirectResponse)
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,8 +291,9 @@ class _View:
             places = (fact or self.served).because
             return _Actual(f"unknown: {reason}", _lines(places), wanted == UNKNOWN)
         passed = wanted != UNKNOWN and fits(fact.value)
-        told = not fact.certain or not isinstance(fact.value, Split)
-        why = fact.reason if not passed and told and isinstance(fact.value, _EXPLAINED) else ""
+        doubted = not fact.certain and isinstance(fact.value, (Split, NoneType))
+        explained = not passed and (doubted or isinstance(fact.value, (Access, DirectResponse)))
+        why = fact.reason if explained else ""
         return _Actual(spelled(fact.value) + (f" ({why})" if why else ""), _lines(fact.because), passed)
 
     def _plainly(self, wanted: Any, spelled: Callable[[Served], str], fits: Callable[[str], bool]) -> _Actual:

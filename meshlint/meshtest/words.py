@@ -40,8 +40,9 @@ def _spelled_share(share: Share, part: str) -> str:
 
 
 def _spelled_lost(lost: Lost) -> str:
-    part = f" of {lost.percent:.4g} percent" if lost.percent < 100 else ""
-    return f"nowhere, {lost.status or 'a closed connection'}{part}: {lost.reason}"
+    answer = f"status {lost.status}" if lost.status else "a closed connection"
+    weight = f", weight {lost.percent:.4g}" if lost.percent < 100 else ""
+    return f"nowhere, {answer}{weight}: {lost.reason}"
 
 
 def spelled_timeout(timeout: Timeout) -> str:

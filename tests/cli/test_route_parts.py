@@ -88,7 +88,7 @@ def test_parts_that_pass(parts, expect, path):
         (
             "destination: audit", "/half",
             "+ destination: host audit.shop.svc.cluster.local, port 80, weight 50; "
-            "nowhere, 503 of 50 percent: gone.shop.svc.cluster.local does not exist  (",
+            "nowhere, status 503, weight 50: gone.shop.svc.cluster.local does not exist  (",
         ),
         (
             "directResponse: none", "/half",
@@ -113,7 +113,11 @@ def test_parts_that_fail(parts, expect, path, lines):
 
 def test_whether_a_destination_exists_may_be_open(call, folder):
     write(folder, mesh=MESH.replace("- destination: {host: web}", "- destination: {host: gone}"))
-    for expect, code in (("destination: gone, directResponse: none", 0), ("destination: web", 1)):
+    tests = (
+        ("destination: gone, directResponse: none", 0),
+        ("destination: web, directResponse: {status: 503}", 1),
+    )
+    for expect, code in tests:
         (folder / "web.meshtest.yaml").write_text(suite(case(expect, "path: /api/")))
         done = call("test")
         assert done.code == code
@@ -121,6 +125,8 @@ def test_whether_a_destination_exists_may_be_open(call, folder):
         "+ destination: host gone.shop.svc.cluster.local "
         "(whether gone.shop.svc.cluster.local exists is not in the input)"
     ) in done.out
+    open_ = "(whether gone.shop.svc.cluster.local exists is not in the input)"
+    assert f"+ directResponse: none {open_}" in done.out
 
 
 def test_the_gateway_of_kyma(call, folder):

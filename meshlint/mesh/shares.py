@@ -7,11 +7,13 @@ complete; else it stays a destination, and the answer is not certain.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from meshlint.mesh.existence import HostState, Presence
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.grants import Target, granted
+from meshlint.mesh.hosts import HostIndex
 from meshlint.mesh.served import GATEWAY_ROUTES, Served, Way
 from meshlint.records import dataclass
 from meshlint.resources import Place
@@ -19,6 +21,7 @@ from meshlint.source.nodes import Mapping, Node, Scalar, int_of, mappings, text_
 from meshlint.source.templates import is_placeholder
 
 if TYPE_CHECKING:
+    from meshlint.mesh.destination_rules import DestinationRule
     from meshlint.mesh.mesh import Mesh
     from meshlint.mesh.registry import Service
     from meshlint.mesh.routes import Destination, Route
@@ -138,8 +141,28 @@ class Shares:
         if not allowed:
             return Fact.of(f"no ReferenceGrant lets {route.title} name {host}")
         if destination.services:
-            return Fact.of(_without_port(route, destination))
+            return Fact.of(_without_port(route, destination) or self._without_subset(destination))
         return self._absent(route, self.mesh.existence.of(host, route.resource.ns))
+
+    def _without_subset(self, destination: Destination) -> str:
+        """A subset that no DestinationRule of a complete input defines, whoever the client is (5.2)."""
+        settings, subset = self.mesh.settings, destination.subset
+        if not subset or not settings.complete or settings.remainder:
+            return ""
+        if any(kind == "DestinationRule" for kind, _ in settings.may_exist):
+            return ""
+        rules = self._rules.covering(destination.host)
+        names = [text_of(entry.get("name")) for rule in rules for entry in rule.subsets]
+        if subset in names or any(name is None or is_placeholder(name) for name in names):
+            return ""
+        return f"no DestinationRule for {destination.host} has the subset {subset}"
+
+    @cached_property
+    def _rules(self) -> HostIndex[DestinationRule]:
+        index: HostIndex[DestinationRule] = HostIndex()
+        for rule in self.mesh.destination_rules.all:
+            index.add(rule.host, rule)
+        return index
 
     def _absent(self, route: Route, state: HostState) -> Fact[str]:
         if not self._gone(state):

@@ -22,6 +22,12 @@ kind: ServiceEntry
 metadata: {name: wild, namespace: shop}
 spec: {hosts: ['*.example.com'], ports: [{number: 443, name: tls, protocol: TLS}]}
 """
+SUBSET = """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: a, namespace: shop}
+spec: {host: %s, subsets: [{name: v1}]}
+"""
 
 
 def to(*destinations: str) -> str:
@@ -76,6 +82,23 @@ class TestVirtualService:
     def test_a_wildcard_makes_no_cluster_for_a_name(self):
         outcomes, served = of_virtual_service("host: x.example.com", texts=(WILD,))
         assert outcomes.direct_response(served.value).value == DirectResponse(503, "")
+
+    @pytest.mark.parametrize(
+        ("host", "settings", "gone"),
+        [
+            ("a", CLOSED, False),
+            ("'*.shop.svc.cluster.local'", CLOSED, False),
+            ("b", CLOSED, True),
+            ("b", Settings(), False),
+            ("b", REMAINDER, False),
+            ("b", Settings(complete=True, may_exist=frozenset({("DestinationRule", "x")})), False),
+        ],
+    )
+    def test_5_2_a_subset_that_nobody_defines(self, host, settings, gone):
+        text = SUBSET % host
+        outcomes, served = of_virtual_service("host: a, subset: v1", settings=settings, texts=(text,))
+        answer = outcomes.direct_response(served.value).value
+        assert answer == (DirectResponse(503, "") if gone else None)
 
     def test_half_of_it(self):
         outcomes, served = of_virtual_service("host: a", "host: gone")

@@ -112,6 +112,29 @@ def _codes(mesh: Mesh, policy: Resource, *numbers: int) -> tuple[str, ...]:
     return tuple(_CODES[policy.kind][number] for number in numbers)
 
 
+# -- policy-class-target ----------------------------------------------------------------------------
+
+
+def class_outside_root(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    """Policies for a GatewayClass, which is no matter of a single namespace, elsewhere than in the root."""
+    root = mesh.config.root_namespace
+    for group, kind in ((ISTIO_SECURITY, "AuthorizationPolicy"), *_KINDS):
+        for policy in mesh.scope.of(group, kind):
+            if policy.ns == mesh.config.root or attachment_problem(policy):
+                continue
+            for reference in references_of(policy):
+                if reference.kind == "GatewayClass":
+                    yield Draft(
+                        policy.place_at("kind", inside=reference.node),
+                        f"{policy.title} is attached to the GatewayClass {reference.name}; policies for a "
+                        f"class count in the root namespace {mesh.config.root} alone, so nobody enforces it",
+                        label=f"not in {mesh.config.root}",
+                        help=f"move it to {mesh.config.root}, or name a Gateway or Service of {policy.ns}",
+                        related=tuple(("the root namespace", place) for place in root.because[:1]),
+                        confidence=None if root.known and root.certain else "medium",
+                    )
+
+
 # -- selectors, and policies for a whole namespace --------------------------------------------------
 
 

@@ -370,9 +370,32 @@ def external_san(mesh: Mesh, options: Options) -> Iterator[Draft]:
             continue
         if _names(block.tls) or _entry_names(mesh, block.rule):
             continue
-        said = _unverified(block, old)
+        said = _unverified(block, old) or _of_any_host(mesh, block)
         if said is not None:
             yield said
+
+
+def _of_any_host(mesh: Mesh, block: TlsBlock) -> Draft | None:
+    """Hosts of a wildcard that are called where they are: the request alone says whose name is expected."""
+    skipped = block.tls.get("insecureSkipVerify")
+    if isinstance(skipped, Scalar) and skipped.value is True:
+        return None
+    for service in mesh.registry.covering(block.rule.host):
+        resource = service.resource
+        resolution = resource.text("spec", "resolution") or "NONE"
+        if service.kind == "service-entry" and is_wild(service.host) and resolution == "NONE":
+            return Draft(
+                block.place(),
+                f"{block.title} starts TLS for {block.rule.host} without subjectAltNames, and connections go "
+                "to whatever address the client chose: which name the certificate must have is taken from "
+                "the request, so anybody with a certificate of his own passes",
+                label="no expected name",
+                help="list the names that the certificate must hold in subjectAltNames",
+                related=(("called where it is", resource.place_at("spec", "resolution", part="pair")),),
+                equivalents=(),
+                severity="info",
+            )
+    return None
 
 
 def _unverified(block: TlsBlock, old: bool) -> Draft | None:

@@ -18,7 +18,7 @@ from meshlint.mesh.scope import Evidence
 from meshlint.mesh.workloads import Workload
 from meshlint.resources import Resource
 from meshlint.source.nodes import Mapping as YamlMapping
-from meshlint.source.nodes import int_of, string_map, text_of
+from meshlint.source.nodes import Scalar, int_of, string_map, text_of
 from meshlint.source.templates import is_placeholder
 
 Options = Mapping[str, Any]
@@ -121,6 +121,31 @@ def lb_headless(mesh: Mesh, options: Options) -> Iterator[Draft]:
             label="ignored by sidecars",
             help="remove it, or give the Service a cluster IP",
             related=(("headless", services[0].resource.place_at("spec", "clusterIP", part="pair")),),
+        )
+
+
+def lb_hash_locality(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    """Affinity by a hash where shares or failures of localities decide before the hash does."""
+    for block in blocks(mesh)["loadBalancer"]:
+        setting = block.node.get("localityLbSetting")
+        if block.node.get("consistentHash") is None or not isinstance(setting, YamlMapping):
+            continue
+        enabled = setting.get("enabled")
+        way = next((n for n in ("distribute", "failover", "failoverPriority") if setting.get(n)), "")
+        if not way or (isinstance(enabled, Scalar) and enabled.value is False):
+            continue
+        when = (
+            "a share of its requests goes to pods of another locality"
+            if way == "distribute"
+            else "its requests go to pods of another locality while those of the first fail, and back again"
+        )
+        yield Draft(
+            block.place("consistentHash", "key"),
+            f"{block.title} keeps clients at one endpoint{block.whose} by consistentHash and sets "
+            f"localityLbSetting.{way}: the hash is taken within a locality, so that {when}",
+            label="affinity ends at the locality",
+            help="let one of the two go, or keep what the affinity is for where all localities see it",
+            related=(("decides before the hash", block.resource.place_at(way, part="key", inside=setting)),),
         )
 
 

@@ -5,10 +5,12 @@ What is about Telemetry objects is in `telemetry`.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
+from meshlint.checks.traffic.neighbours import together
 from meshlint.findings import Draft
 from meshlint.mesh.dataplane import DataPlane
 from meshlint.mesh.destination_rules import DestinationRule
@@ -176,6 +178,44 @@ def _latest(workload: Workload, rule: DestinationRule, service: Service) -> Draf
         help="add the version label that the subsets choose by",
         related=(("the subsets choose by version", rule.resource.place_at("spec", "subsets", part="key")),),
         resource=workload.resource,
+    )
+
+
+# -- labels-same-canonical -------------------------------------------------------------------------
+
+
+def labels_same_canonical(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    """Workloads whose metrics and spans are those of one service and version."""
+    found: dict[tuple[str, str, str], list[Workload]] = defaultdict(list)
+    for workload in mesh.workloads.all:
+        if workload.kind in _SHORT_LIVED or workload.partial or not workload.labels_known:
+            continue
+        name, version = _first(workload, APP_LABELS), _first(workload, VERSION_LABELS) or "latest"
+        if name and not is_placeholder(name) and not is_placeholder(version):
+            found[workload.namespace, name, version].append(workload)
+    for (_, name, version), workloads in found.items():
+        if len({workload.resource.key for workload in workloads}) < 2:
+            continue
+        inside = [w for w in workloads if mesh.data_planes.in_mesh(w) is True and not w.control_plane]
+        for workload in inside[1:]:
+            if workload.resource.key != inside[0].resource.key:
+                yield _same_canonical(mesh, inside[0], workload, name, version)
+
+
+def _first(workload: Workload, names: tuple[str, ...]) -> str:
+    return next((workload.labels[name] for name in names if workload.labels.get(name)), "")
+
+
+def _same_canonical(mesh: Mesh, first: Workload, workload: Workload, name: str, version: str) -> Draft:
+    label = next(label for label in APP_LABELS if workload.labels.get(label))
+    return Draft(
+        workload.pod_place("metadata", "labels", label),
+        f"policy: {workload.title} and {first.title} are both {name} in version {version} for metrics, "
+        "traces and graphs, which add up what they do",
+        label=f"the same as {first.title}",
+        help=f"give them different names in {label}, or label the versions",
+        related=(("the other", first.resource.place()),),
+        confidence=together(mesh, workload.resource, first.resource),
     )
 
 

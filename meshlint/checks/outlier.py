@@ -8,15 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from meshlint.checks.policy_blocks import PolicyBlock, blocks, labels_of, services_of
+from meshlint.checks.admission.blocks import once
+from meshlint.checks.policy_blocks import PolicyBlock, blocks, labels_of, services_of, subset_labels
 from meshlint.findings import Draft
+from meshlint.mesh.destination_rules import DestinationRule
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.registry import Service
 from meshlint.mesh.replicas import Count, most_ejectable
 from meshlint.mesh.workloads import Workload
+from meshlint.resources import Place
+from meshlint.source.durations import MILLISECOND, SECOND, istio_duration, spell
 from meshlint.source.nodes import Mapping as YamlMapping
-from meshlint.source.nodes import Scalar
+from meshlint.source.nodes import Scalar, text_of
 
 Options = Mapping[str, Any]
 
@@ -39,31 +43,85 @@ def cannot_eject(mesh: Mesh, options: Options) -> Iterator[Draft]:
 
 
 def _too_few(mesh: Mesh, block: PolicyBlock, share: int) -> Iterator[Draft]:
+    """Endpoints are those of a service, or of the subset that a rule sends to: each has its own share."""
     for service in services_of(mesh, block.rule):
+        for subset, sender in _subsets(mesh, block, service).items():
+            counted = mesh.replicas.endpoints(service, subset_labels(block.rule, subset))
+            if _too_small(counted, share):
+                yield _cannot(mesh, block, service, share, counted, subset, sender)
+                return
         counted = mesh.replicas.endpoints(service, labels_of(block))
-        if not counted.known or counted.value.least < 1 or most_ejectable(counted.value.least, share) != 0:
-            continue
-        yield _cannot(mesh, block, service, share, counted)
-        return
+        if _too_small(counted, share):
+            yield _cannot(mesh, block, service, share, counted)
+            return
 
 
-def _cannot(mesh: Mesh, block: PolicyBlock, service: Service, share: int, counted: Fact[Count]) -> Draft:
+def _too_small(counted: Fact[Count], share: int) -> bool:
+    return counted.known and counted.value.least >= 1 and most_ejectable(counted.value.least, share) == 0
+
+
+def _subsets(mesh: Mesh, block: PolicyBlock, service: Service) -> dict[str, Place]:
+    """Subsets that a rule sends to and that take outlier detection from the block, and who sends."""
+    if block.subset is not None:
+        return {}
+    own = {
+        text_of(subset.get("name")) or ""
+        for subset in block.rule.subsets
+        if subset.dig("trafficPolicy", "outlierDetection") is not None
+        or subset.dig("trafficPolicy", "portLevelSettings") is not None
+    }
+    rules = mesh.destination_rules.covering(service.host)
+    return {
+        subset: place
+        for subset, place in _sent_to(mesh).get(service.host, {}).items()
+        if subset not in own and [rule for rule in rules if _declares(mesh, rule, subset)] == [block.rule]
+    }
+
+
+def _declares(mesh: Mesh, rule: DestinationRule, subset: str) -> bool:
+    return mesh.destination_rules.declares(rule, subset)
+
+
+@once
+def _sent_to(mesh: Mesh) -> dict[str, dict[str, Place]]:
+    """The subsets of each host that rules send requests to, and where they do."""
+    found: dict[str, dict[str, Place]] = {}
+    for reference in mesh.destinations.all:
+        if reference.subset and reference.share and not reference.mirror and reference.state.found:
+            place = reference.place("subset")
+            found.setdefault(reference.state.full, {}).setdefault(reference.subset, place)
+    return found
+
+
+def _cannot(
+    mesh: Mesh,
+    block: PolicyBlock,
+    service: Service,
+    share: int,
+    counted: Fact[Count],
+    subset: str = "",
+    sender: Place | None = None,
+) -> Draft:
     count = counted.value
     pods = f"{count.least} endpoint{'s' if count.least > 1 else ''}"
     grows = count.most is None or (most_ejectable(count.most, share) or 0) > 0
     written = block.node.get("maxEjectionPercent") is not None
     needed = -(-100 // count.least)
     confidence = None if mesh.settings.complete else "medium"
+    who = f"subset {subset} of {service.host}" if subset else service.host
     return Draft(
         block.place("maxEjectionPercent"),
         f"{block.title} lets outlier detection{block.whose} eject {share} percent"
-        f"{'' if written else ', the default,'} of {service.host}, which has {pods}"
+        f"{'' if written else ', the default,'} of {who}, which has {pods}"
         f"{' at the least' if count.most != count.least else ''}: that is less than one, so nothing is "
         "ejected",
         label=f"less than one of {count.least}",
         help=f"set maxEjectionPercent to {needed} or more"
         + ("" if count.least > 1 else ", or run more than one pod: an ejected single pod is an outage"),
-        related=tuple(("this many pods", place) for place in counted.because[:2]),
+        related=(
+            *(("this many pods", place) for place in counted.because[:2]),
+            *([("requests for the subset", sender)] if sender is not None else ()),
+        ),
         confidence="low" if (grows and count.most != count.least) or not count.written else confidence,
     )
 
@@ -196,6 +254,59 @@ def panic_conflict(mesh: Mesh, options: Options) -> Iterator[Draft]:
                 if written
                 else (),
             )
+
+
+# -- outlier-intervals -----------------------------------------------------------------------------
+
+_DEFAULT_INTERVAL: Final = 10 * SECOND
+_DEFAULT_EJECTION: Final = 30 * SECOND
+_SHORT: Final = SECOND
+_LONG: Final = 300 * SECOND
+
+
+def intervals(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    """Times of outlier detection that are unlikely to be meant."""
+    for block in blocks(mesh)["outlierDetection"]:
+        interval = _length(block, "interval", _DEFAULT_INTERVAL)
+        ejection = _length(block, "baseEjectionTime", _DEFAULT_EJECTION)
+        if interval is not None and ejection is not None and interval > ejection:
+            yield _hint(
+                block,
+                "interval" if block.node.get("interval") is not None else "baseEjectionTime",
+                f"looks at its endpoints every {spell(interval)} and ejects for {spell(ejection)}: an "
+                "endpoint comes back only when it looks again",
+                "longer than the ejection"
+                if block.node.get("interval") is not None
+                else "under the interval",
+                "set interval below baseEjectionTime",
+            )
+        elif interval is not None and MILLISECOND <= interval < _SHORT:
+            yield _hint(
+                block,
+                "interval",
+                f"looks at its endpoints every {spell(interval)}, in each proxy that calls them, which costs "
+                "them processor time",
+                "less than a second",
+                "set interval to a second or more",
+            )
+        if ejection is not None and ejection > _LONG:
+            yield _hint(
+                block,
+                "baseEjectionTime",
+                f"ejects for {spell(ejection)}: one burst of errors takes an endpoint away that long",
+                "longer than five minutes",
+                "set baseEjectionTime to some minutes at most; it grows with each ejection",
+            )
+
+
+def _length(block: PolicyBlock, name: str, default: int) -> int | None:
+    """Nanoseconds; None where a template decides or Istio refuses it."""
+    node = block.node.get(name)
+    return default if node is None else istio_duration(node).nanoseconds
+
+
+def _hint(block: PolicyBlock, name: str, says: str, label: str, advice: str) -> Draft:
+    return Draft(block.place(name), f"policy: {block.title}{block.whose} {says}", label=label, help=advice)
 
 
 def _before_1_20(version: str) -> bool:

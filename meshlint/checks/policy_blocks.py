@@ -84,9 +84,12 @@ def services_of(mesh: Mesh, rule: DestinationRule) -> list[Service]:
 
 def labels_of(block: PolicyBlock) -> dict[str, str]:
     """What a subset adds to the selector of the service."""
-    if block.subset is None:
-        return {}
-    for subset in block.rule.subsets:
-        if (text_of(subset.get("name")) or "") == block.subset:
+    return subset_labels(block.rule, block.subset) if block.subset is not None else {}
+
+
+def subset_labels(rule: DestinationRule, name: str) -> dict[str, str]:
+    """The labels of a subset of a rule."""
+    for subset in rule.subsets:
+        if (text_of(subset.get("name")) or "") == name:
             return string_map(subset.get("labels"))
     return {}

@@ -24,7 +24,7 @@ from meshlint.mesh.releases import (
     SERVED_DEFINITIONS,
     Experiment,
 )
-from meshlint.mesh.scope import ISTIO_EXTENSIONS, ISTIO_NETWORKING
+from meshlint.mesh.scope import GATEWAY_API, ISTIO_EXTENSIONS, ISTIO_NETWORKING
 from meshlint.resources import Place, Resource
 from meshlint.schema.compile import numbers
 from meshlint.source.nodes import Mapping as MappingNode
@@ -36,6 +36,12 @@ Options = Mapping[str, Any]
 _BUNDLE: Final = "gateway.networking.k8s.io/bundle-version"
 _UNSERVED: Final = {"v1beta1": "IST0156", "v1": "IST0172"}
 _CLAIM: Final = "@request.auth.claims"
+#: what waypoints read at their own risk (spec traffic 7.8)
+_ON_WAYPOINTS: Final = {
+    "VirtualService": "a VirtualService on a waypoint",
+    "TLSRoute": "a TLSRoute on a waypoint",
+    "TCPRoute": "a TCPRoute on a waypoint",
+}
 _RELEASE: Final = re.compile(r"v?([0-9]+)\.([0-9]+)(?:\.([0-9]+))?(?:[-+].*)?$")
 
 
@@ -129,6 +135,9 @@ def experimental_feature(mesh: Mesh, options: Options) -> Iterator[Draft]:
                 yield _experimental(experiment, resource.place(key))
     if "routing by claims" not in accepted:
         yield from _claims(mesh)
+    for kind, feature in _ON_WAYPOINTS.items():
+        if feature not in accepted:
+            yield from _on_waypoints(mesh, kind, feature)
 
 
 def _experimental(experiment: Experiment, place: Place) -> Draft:
@@ -151,6 +160,18 @@ def _keys(node: Node | None, path: tuple[str, ...]) -> Iterator[Scalar]:
             yield key
         else:
             yield from _keys(value, path[1:])
+
+
+def _on_waypoints(mesh: Mesh, kind: str, feature: str) -> Iterator[Draft]:
+    """Rules for calls of a service whose requests a waypoint takes."""
+    group = ISTIO_NETWORKING if kind == "VirtualService" else GATEWAY_API
+    experiment = Experiment(group, kind, (), "alpha", feature)
+    for resource in mesh.scope.of(group, kind):
+        hosts = {host for route in mesh.routes.of(resource) for host in route.mesh_hosts}
+        services = [service for host in hosts for service in mesh.registry.by_host(host)]
+        facts = [mesh.ambient.waypoint_of_service(service.resource) for service in services]
+        if any(fact.known and fact.value is not None and not fact.value.broken for fact in facts):
+            yield _experimental(experiment, resource.place_at("kind"))
 
 
 def _claims(mesh: Mesh) -> Iterator[Draft]:

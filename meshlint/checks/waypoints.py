@@ -1,7 +1,7 @@
-"""Does the label istio.io/use-waypoint get anybody a waypoint? (spec security 2.3)
+"""Does the label istio.io/use-waypoint get anybody a waypoint, and who gets past it? (spec security 2.3)
 
 It stands on Services, ServiceEntries, pods and Namespaces. One finding per label, at its value: that of a
-Namespace is for all that is in it.
+Namespace is for all that is in it. Gateways go straight to the pods unless another label says so.
 """
 
 from __future__ import annotations
@@ -10,18 +10,23 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from meshlint.findings import Draft
-from meshlint.mesh.ambient import MODE, USE_WAYPOINT, Waypoint
+from meshlint.mesh.ambient import INGRESS_USE_WAYPOINT, MODE, USE_WAYPOINT, Waypoint
+from meshlint.mesh.attachment import attachment_problem, references_of
 from meshlint.mesh.dataplane import DataPlane
 from meshlint.mesh.facts import Fact
+from meshlint.mesh.gateways import Gateway
 from meshlint.mesh.mesh import Mesh
-from meshlint.mesh.scope import ISTIO_NETWORKING
+from meshlint.mesh.registry import Service
+from meshlint.mesh.routes import Route
+from meshlint.mesh.scope import ISTIO_NETWORKING, ISTIO_SECURITY
 from meshlint.mesh.workloads import Workload
-from meshlint.resources import Place
+from meshlint.resources import Place, Resource
 from meshlint.source.nodes import Scalar
 from meshlint.source.templates import is_placeholder
 
 Options = Mapping[str, Any]
 
+_DRY_RUN: Final = "istio.io/dry-run"
 _ADVICE: Final = {
     "not ready": "deploy a Gateway of the class istio-waypoint by that name, or correct the name",
     "no waypoint": "name a Gateway of the class istio-waypoint",
@@ -143,4 +148,78 @@ def _bypassed(mesh: Mesh, place: Place, who: str, pods: list[Workload]) -> Draft
         related=tuple(("decides that they are outside", at) for at in planes[0].because[:1]),
         equivalents=("KIA1312",),
         confidence="low" if sidecars else None if all(plane.certain for plane in planes) else "medium",
+    )
+
+
+# -- waypoint-bypassed ----------------------------------------------------------------------------
+
+
+def bypassed(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    """Services whose waypoint has policies to enforce, which requests from gateways do not meet."""
+    policies = _by_target(mesh)
+    for service in mesh.registry.services if policies else ():
+        if not mesh.ambient.ingress_uses_waypoint(service.resource).is_(False):
+            continue
+        waypoint = mesh.ambient.waypoint_of_service(service.resource)
+        if not waypoint.known or waypoint.value is None or waypoint.value.broken:
+            continue
+        policy = _enforced(mesh, policies, service, waypoint.value)
+        route = next(_from_gateways(mesh, service), None) if policy is not None else None
+        if policy is not None and route is not None:
+            yield _past(mesh, service, waypoint, policy, *route)
+
+
+def _by_target(mesh: Mesh) -> dict[tuple[str, str, str], Resource]:
+    """Policies about requests by kind, namespace and name of their targets."""
+    found: dict[tuple[str, str, str], Resource] = {}
+    for policy in mesh.scope.of(ISTIO_SECURITY, "AuthorizationPolicy", "RequestAuthentication"):
+        if policy.annotations.get(_DRY_RUN) != "true" and not attachment_problem(policy):
+            for reference in references_of(policy):
+                found.setdefault((reference.kind, policy.ns, reference.name), policy)
+    return found
+
+
+def _enforced(
+    mesh: Mesh, policies: Mapping[tuple[str, str, str], Resource], service: Service, waypoint: Waypoint
+) -> Resource | None:
+    """A policy that the waypoint of a service enforces for it."""
+    kind = "ServiceEntry" if service.kind == "service-entry" else "Service"
+    gateway_class = waypoint.gateway.text("spec", "gatewayClassName") if waypoint.gateway else None
+    return (
+        policies.get((kind, service.namespace, service.resource.name))
+        or policies.get(("Gateway", waypoint.namespace, waypoint.name))
+        or policies.get(("GatewayClass", mesh.config.root, gateway_class or ""))
+    )
+
+
+def _from_gateways(mesh: Mesh, service: Service) -> Iterator[tuple[Route, Gateway]]:
+    for route in mesh.routes.to_service(service):
+        for gateway in route.binding.gateways:
+            if gateway.istio is not False and not mesh.ambient.is_waypoint(gateway.resource):
+                yield route, gateway
+
+
+def _past(
+    mesh: Mesh,
+    service: Service,
+    waypoint: Fact[Waypoint | None],
+    policy: Resource,
+    route: Route,
+    gateway: Gateway,
+) -> Draft:
+    resource, name = service.resource, waypoint.value.name if waypoint.value is not None else ""
+    undone = "no token" if policy.kind == "RequestAuthentication" else "no request"
+    return Draft(
+        waypoint.because[0] if waypoint.because else resource.place(),
+        f"requests for {resource.title} that come through {gateway.resource.title} do not pass its waypoint "
+        f"{name}, which alone enforces {policy.title}: of those {undone} is checked",
+        label="passed by gateways",
+        help=f'set the label {INGRESS_USE_WAYPOINT}: "true" on the {resource.kind} or its Namespace, or '
+        "attach a policy to the gateway too",
+        related=(
+            ("from the gateway by this", route.resource.place()),
+            ("enforced by the waypoint", policy.place()),
+            ("the object", resource.place()),
+        ),
+        confidence=None if waypoint.certain and gateway.istio and mesh.settings.complete else "medium",
     )

@@ -52,6 +52,13 @@ class Clients:
             known = self._calls[id(client)] = list(self._of(client))
         return known
 
+    def addresses(self, client: Workload) -> Iterator[tuple[str, Place]]:
+        """Hosts of the addresses with a scheme that one workload is told, known or not."""
+        for node in _addresses(client):
+            for found in _ADDRESS.finditer(node.text):
+                if found["scheme"]:
+                    yield found["host"], client.resource.place(node)
+
     def _of(self, client: Workload) -> Iterator[DeclaredCall]:
         said: set[tuple[str, int]] = set()
         for node in _addresses(client):

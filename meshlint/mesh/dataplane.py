@@ -116,7 +116,7 @@ class DataPlanes:
         node = workload.annotation_node(INTERCEPTION)
         if isinstance(node, Scalar):
             return _text(node, workload.pod_place("metadata", "annotations", INTERCEPTION, part="pair"))
-        written = _proxy_config(workload)
+        written = proxy_config(workload)
         if written is not None and written.get("interceptionMode") is not None:
             place = workload.pod_place("metadata", "annotations", "proxy.istio.io/config")
             return Fact.of(text_of(written.get("interceptionMode")) or "REDIRECT", place)
@@ -305,7 +305,7 @@ def _text(node: Scalar, place: Place) -> Fact[str]:
     return Fact.of(node.text if node.value is not None else "", place)
 
 
-def _proxy_config(workload: Workload) -> Mapping | None:
+def proxy_config(workload: Workload) -> Mapping | None:
     """The ProxyConfig in the annotation of the pods."""
     node = workload.annotation_node("proxy.istio.io/config")
     if not isinstance(node, Scalar) or is_placeholder(node.text):

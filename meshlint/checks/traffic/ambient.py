@@ -1,6 +1,6 @@
-"""Who reads VirtualServices and DestinationRules for callers in the ambient mesh? (spec traffic 1.12, 1.16)
+"""Who reads routes and DestinationRules for callers in the ambient mesh? (spec traffic 1.12, 1.16)
 
-ztunnel carries connections and reads neither. A waypoint does, and looks for them as a client of its own
+ztunnel carries connections and reads none of them. A waypoint does, and looks for them as a client of its own
 namespace would. Callers with sidecars read them too: where there are any, all this is a suspicion.
 """
 
@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from meshlint.checks.admission.blocks import once
 from meshlint.checks.injection import namespace_injects
+from meshlint.checks.traffic.route_refs import Ref, parents
 from meshlint.findings import Draft
 from meshlint.mesh.ambient import MANAGED, MODE, USE_WAYPOINT, Waypoint
 from meshlint.mesh.dataplane import DataPlane
@@ -88,6 +89,28 @@ def destination_rule(mesh: Mesh, options: Options) -> Iterator[Draft]:
             tuple(("only a proxy for HTTP does this", place) for _, place, _ in parts[:1]),
         )
         yield from _unread(mesh, config)
+
+
+def mesh_route(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    """Routes of the Gateway API for hosts of the ambient mesh that no waypoint reads."""
+    for resource, refs in parents(mesh).items():
+        hosts = tuple((ref.place(), host) for ref in refs for host in _parent_hosts(mesh, ref))
+        if hosts:
+            sees = partial(_route_seen, resource.ns)
+            yield from _unread(mesh, _Config(resource, hosts, "routes what is sent to", sees))
+
+
+def _parent_hosts(mesh: Mesh, ref: Ref) -> Iterator[str]:
+    if (ref.group, ref.kind) in (("", "Service"), ("core", "Service")) and "." not in ref.name:
+        yield f"{ref.name}.{ref.namespace}.svc.{mesh.registry.domain}"
+    elif (ref.group, ref.kind) == (ISTIO_NETWORKING, "ServiceEntry"):
+        for entry in mesh.scope.find(ISTIO_NETWORKING, "ServiceEntry", ref.namespace, ref.name):
+            yield from (node.text for node in texts(entry.get("spec", "hosts")) if node.text)
+
+
+def _route_seen(home: str, client: str, owner: str) -> bool:
+    """One beside its Service is for all clients, another only for those of its own namespace."""
+    return home in (client, owner)
 
 
 def _hosts(mesh: Mesh, resource: Resource, nodes: Iterable[Scalar]) -> tuple[tuple[Place, str], ...]:

@@ -62,6 +62,14 @@ spec:
 """
 
 
+SENDING = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: cart, namespace: shop}
+spec: {hosts: [cart], http: [{route: [{destination: {host: cart, subset: SUBSET}}]}]}
+"""
+
+
 def outlier(text: str) -> str:
     return rule(f"outlierDetection: {{{text}}}")
 
@@ -129,6 +137,24 @@ def test_how_sure_it_is() -> None:
     assert confidence(deployment(), SCALER % (2, 4)) == "medium"
     assert confidence(deployment("3"), deployment("30")) == "", "versions that differ"
     assert confidence(deployment("6"), deployment("6", name="cart-v2", labels="app: cart, version: v2")) == ""
+
+
+def test_a_subset_has_endpoints_of_its_own() -> None:
+    def said(policy: str, sent: str = "v2") -> list[bool]:
+        subsets = f"[{{name: v1, labels: {{version: v1}}}}, {{name: v2, labels: {{version: v2}}{policy}}}]"
+        text = rule("outlierDetection: {}") + f"  subsets: {subsets}\n"
+        routes = SENDING.replace("SUBSET", sent)
+        pods = [
+            deployment(n, name=f"cart-{v}", labels=f"app: cart, version: {v}")
+            for n, v in (("20", "v1"), ("3", "v2"))
+        ]
+        found = findings(SERVICE, text, routes, *pods, rules=("outlier-cannot-eject",))
+        return ["subset v2" in f.message for f in found]
+
+    assert said("") == [True], "20 pods of v1 do not help the three of v2"
+    assert said("", sent="v1") == [], "nobody sends to v2"
+    assert said(", trafficPolicy: {outlierDetection: {maxEjectionPercent: 50}}") == [], "it has its own"
+    assert said(", trafficPolicy: {outlierDetection: {}}") == [True], "its own block"
 
 
 def test_before_1_20_one_endpoint_could_always_be_ejected() -> None:

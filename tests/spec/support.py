@@ -39,7 +39,7 @@ def row(name: str, *texts: str, says: str = "", settings: Settings | None = None
 OPINIONS = frozenset(
     {
         "vs-fault-in-production", "gw-http-no-redirect", "gw-wildcard-host", "deployment-replicas-1",
-        "replicas-pdb", "dead-object", "experimental-feature",
+        "replicas-pdb", "readiness-probe-missing", "dead-object", "experimental-feature",
     }
 )  # fmt: skip
 

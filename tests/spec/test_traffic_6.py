@@ -155,8 +155,8 @@ R_6_5 = [
     row("empty name", operator("extensionProviders: [{name: '', prometheus: {}}]"), says=REQUIRED),
     row("unused", operator("extensionProviders: [{name: p, prometheus: {}}]"), says="dead-object info"),
     row("short name of a service", operator("extensionProviders: [{name: p, zipkin: {service: z, port: 1}}]"), says="extension-provider-service error"),
+    row("envoyFileAccessLog without path, which is /dev/stdout", operator("extensionProviders: [{name: p, envoyFileAccessLog: {}}]"), says="dead-object info"),
 ]  # fmt: skip
-NOT_DONE_6_5 = {"envoyFileAccessLog without path": "what Istio does then is not told by the API"}
 
 INJECTED = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {istio-injection: enabled}}\n"
 
@@ -168,6 +168,7 @@ def labelled(labels: str, own: str = "") -> str:
 
 
 TIER = service().replace("{app: a}", "{tier: x}")
+OTHER = labelled("app: a, version: v1").replace("{name: a,", "{name: other,")
 R_6_6 = [
     row("no labels", INJECTED, TIER, labelled(""), says="labels-app-version warning"),
     row("no version", INJECTED, TIER, labelled("app: a"), says="labels-app-version info"),
@@ -176,10 +177,9 @@ R_6_6 = [
     row("of Kubernetes", INJECTED, TIER, labelled("app.kubernetes.io/name: a, app.kubernetes.io/version: '1'")),
     row("canonical", INJECTED, TIER, labelled("service.istio.io/canonical-name: a, service.istio.io/canonical-revision: '1'")),
     row("on the Deployment alone", INJECTED, TIER, labelled("app: a", "version: v1"), says="labels-app-version warning"),
+    row("two workloads with one name and revision", INJECTED, TIER, labelled("app: a, version: v1"), OTHER, says="labels-same-canonical info"),
+    row("two workloads, two versions", INJECTED, TIER, labelled("app: a, version: v2"), OTHER),
 ]  # fmt: skip
-NOT_DONE_6_6 = {
-    "two workloads with one name and revision": "a canary beside the old version is meant to be one service"
-}
 
 KYMA = Settings(platform="kyma", complete=True)
 R_6_7 = [

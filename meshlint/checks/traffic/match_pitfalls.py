@@ -28,6 +28,8 @@ _AT_END: Final = re.compile(r"(?<!\\)(?:\\\\)*\$$")
 #: keys of headers that have a field of their own
 _PSEUDO: Final = {":authority": "authority", ":path": "uri", ":method": "method", ":scheme": "scheme"}
 _DEFAULT_PORT: Final = re.compile(r":(?:80|443)$")
+#: what Istio takes, in bytes
+_LONGEST: Final = 1024
 _DEFAULT_PORTS: Final = frozenset({80, 443})
 
 
@@ -39,7 +41,7 @@ def regex(mesh: Mesh, options: Options) -> Iterator[Draft]:
         for match in rule.blocks("match"):
             for name, value in _values(match):
                 text = value.text("regex")
-                if text:
+                if text and len(text.encode()) <= _LONGEST:
                     yield from _expression(name, value, text)
 
 

@@ -55,8 +55,8 @@ def double_tls(mesh: Mesh, options: Options) -> Iterator[Draft]:
 def _encrypted_port(mesh: Mesh, block: TlsBlock) -> tuple[Service, ServicePort] | None:
     """A port of an external host that the block is for and that carries TLS of the application."""
     rule = block.rule
-    services = mesh.registry.within(rule.host) if rule.wildcard else mesh.registry.by_host(rule.host)
-    for service in services:
+    services = mesh.registry.by_host(rule.host)
+    for service in [*services, *mesh.registry.within(rule.host)] if rule.wildcard else services:
         if service.kind != "service-entry":
             continue
         for port in service.ports:

@@ -84,6 +84,7 @@ def config_from(data: Mapping[str, Any]) -> Config:
             mesh_config=data.get("meshConfig"),
             production_namespaces=tuple(data.get("productionNamespaces", ())),
             public_paths=tuple(data.get("publicPaths", ())),
+            present={kind: tuple(names) for kind, names in data.get("present", {}).items()},
             istio_version=str(data.get("istioVersion", "")),
             gateway_api_version=str(data.get("gatewayApiVersion", "")),
             gateway_api_channel=data.get("gatewayApiChannel", "standard"),

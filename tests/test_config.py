@@ -56,6 +56,8 @@ exclude: [vendor/]
 failOn: error
 platform: kyma
 complete: [shop, pay]
+present:
+  Secret: [edge/*-tls]
 rootNamespace: mesh-root
 defaultNamespace: shop
 istioVersion: "1.28"
@@ -95,6 +97,7 @@ def test_everything_is_read():
         "1.28",
     )
     assert (settings.complete, settings.complete_namespaces) == (False, frozenset(("shop", "pay")))
+    assert settings.present == {"Secret": ("edge/*-tls",)}
     assert (settings.gateway_api_version, settings.gateway_api_channel) == ("1.4", "experimental")
     assert (settings.kubernetes_version, config.crds) == ("1.33", ("crds/*.yaml",))
     assert (settings.upgrade_from, settings.upgrade_to) == ("1.27", "1.28")
@@ -138,6 +141,7 @@ def test_complete_may_be_true():
     ("text", "expected"),
     [
         ("profil: strict\n", ".meshlint.yaml:1:1: unknown key 'profil'; did you mean 'profile'?"),
+        ("present: {secret: [a]}\n", ".meshlint.yaml:1:11: present: unknown key 'secret'; did you mean 'Secret'?"),
         ("zzz: 1\n", ".meshlint.yaml:1:1: unknown key 'zzz'; expected one of profile, select, "),
         ("profile: strickt\n", "1:10: profile: found the string 'strickt', expected one of default, strict, audit; did you mean 'strict'?"),
         ("profile: [strict]\n", "1:10: profile: found a list, expected one of default, strict, audit"),

@@ -162,7 +162,7 @@ def _absent(mesh: Mesh, namespace: str) -> str | None:
     Where the mesh is installed by the input, rules for the whole mesh would be here as well.
     """
     scope, settings = mesh.scope, mesh.settings
-    if any(kind == "DestinationRule" for kind, _ in settings.may_exist):
+    if scope.some_may_exist("DestinationRule"):
         return None
     homes = {namespace, mesh.config.root}
     evidence = [scope.evidence(ISTIO_NETWORKING, "DestinationRule", home) for home in homes]

@@ -365,6 +365,8 @@ def _selects_nothing(mesh: Mesh, service: Service) -> Iterator[Draft]:
     workloads = mesh.workloads.within(service.namespace)
     if any(not workload.labels_known or _templated(workload.labels) for workload in workloads):
         return
+    if mesh.scope.beside.may_apply("Pod", service.namespace):
+        return
     near = _namesake(service, workloads)
     closed = mesh.settings.complete or service.namespace in mesh.settings.complete_namespaces
     if not closed and (not workloads or mesh.settings.remainder or _unknown_makers(mesh, service)):

@@ -54,6 +54,7 @@ def effective(config: Config) -> dict[str, Any]:
         "failOn": config.fail_on,
         "platform": settings.platform,
         "complete": settings.complete or sorted(settings.complete_namespaces) or False,
+        "present": {kind: list(names) for kind, names in settings.present.items()},
         "rootNamespace": settings.root_namespace,
         "defaultNamespace": config.default_namespace,
         "istioVersion": settings.istio_version,

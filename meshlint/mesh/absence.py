@@ -32,7 +32,7 @@ class Absence:
     def of(self, group: str, kind: str, namespace: str, name: str) -> str | None:
         """'high' or 'low'; None: whether it exists is unknown. The input has no such object."""
         scope = self.mesh.scope
-        if (group, kind, namespace, name) in _BUILT_IN or scope.may_exist(kind, name):
+        if (group, kind, namespace, name) in _BUILT_IN or scope.may_exist(kind, name, namespace):
             return None
         evidence = scope.evidence(group, kind, namespace)
         if evidence is Evidence.OPEN or self.mesh.existence.installed_into(namespace):

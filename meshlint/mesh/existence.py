@@ -12,6 +12,7 @@ from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
+from meshlint.mesh.beside import HOST
 from meshlint.mesh.hosts import is_ip, is_wild
 from meshlint.mesh.scope import GATEWAY_API, ISTIO_NETWORKING, Evidence
 from meshlint.records import dataclass
@@ -89,7 +90,7 @@ class Existence:
     def service_missing(self, namespace: str, name: str) -> str | None:
         """How sure is it that a Service does not exist? 'high', 'low', or None: that is unknown."""
         scope = self.mesh.scope
-        if self._platform(namespace, name) or scope.may_exist("Service", name):
+        if self._platform(namespace, name) or scope.may_exist("Service", name, namespace):
             return None
         evidence = scope.evidence("", "Service", namespace)
         if evidence is Evidence.OPEN or self._may_be_made(namespace, name):
@@ -105,7 +106,7 @@ class Existence:
         found = tuple(registry.within(full)) if is_wild(full) else tuple(registry.by_host(full))
         if found or full in ("*", ""):
             return HostState(Presence.FOUND, full, found)
-        if is_ip(full) or is_placeholder(full):
+        if is_ip(full) or is_placeholder(full) or self.mesh.scope.beside.holds(HOST, full):
             return HostState(Presence.UNKNOWN, full)
         if is_wild(full):
             return self._wild(full)
@@ -160,6 +161,8 @@ class Existence:
 
     def _external_missing(self) -> str | None:
         scope = self.mesh.scope
+        if scope.beside.any_of("ServiceEntry"):
+            return None
         if scope.settings.complete:
             return "high"
         return "low" if scope.of(ISTIO_NETWORKING, "ServiceEntry") and not scope.settings.remainder else None

@@ -63,7 +63,7 @@ class Identities:
         ):
             return None
         scope = self.mesh.scope
-        if scope.may_exist("ServiceAccount", name) or "gateway" in name:
+        if scope.may_exist("ServiceAccount", name, namespace) or "gateway" in name:
             return None
         evidence = max(
             scope.evidence("", "ServiceAccount", namespace),

@@ -120,6 +120,8 @@ class Namespaces:
     def _evidence(self, namespace: str) -> Evidence:
         settings = self.mesh.settings
         closed = settings.complete or namespace in settings.complete_namespaces
+        if settings.present and self.mesh.scope.beside.holds("Namespace", namespace):
+            return Evidence.OPEN
         return Evidence.CLOSED if closed else Evidence.OPEN
 
 

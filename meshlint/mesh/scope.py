@@ -13,6 +13,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from meshlint.mesh.beside import Beside
 from meshlint.records import dataclass
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ class Settings:
     `complete` True means the input is the whole mesh; a set of namespaces means all of those.
     `mesh_config` is a MeshConfig as plain data, from the configuration file.
     `may_exist` holds (kind, name) pairs seen in templated files; `remainder` is True when templates
-    or unbuilt overlays could add anything. Versions are releases such as ``1.28``, '' for the newest known.
+    or unbuilt overlays could add anything. `present` names what is in the cluster and not in the input, per
+    kind (`beside`). Versions are releases such as ``1.28``, '' for the newest known.
     `upgrade_from` and `upgrade_to` are releases of Istio, both or none.
     """
 
@@ -61,6 +63,7 @@ class Settings:
     crds: tuple[Path, ...] = ()
     may_exist: frozenset[tuple[str, str]] = frozenset()
     remainder: bool = False
+    present: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -70,6 +73,7 @@ class Scope:
     resources: tuple[Resource, ...]
     settings: Settings = field(default_factory=Settings)
     kinds: frozenset[str] = field(init=False)
+    beside: Beside = field(init=False)
     _kinds: dict[tuple[str, str], list[Resource]] = field(init=False)
     _identities: dict[tuple[str, str, str, str], list[Resource]] = field(init=False)
     _namespaced: dict[tuple[str, str, str], list[Resource]] = field(init=False)
@@ -79,6 +83,7 @@ class Scope:
     def __init__(self, resources: Iterable[Resource], settings: Settings | None = None) -> None:
         self.resources = tuple(resources)
         self.settings = settings or Settings()
+        self.beside = Beside(self.settings.present)
         kinds: dict[tuple[str, str], list[Resource]] = defaultdict(list)
         identities: dict[tuple[str, str, str, str], list[Resource]] = defaultdict(list)
         namespaced: dict[tuple[str, str, str], list[Resource]] = defaultdict(list)
@@ -133,15 +138,24 @@ class Scope:
     def evidence(self, group: str, kind: str, namespace: str) -> Evidence:
         """May the absence of an object of this kind and namespace be taken as a fact?"""
         settings = self.settings
+        if settings.present and self.beside.may_apply(kind, namespace):
+            return Evidence.OPEN
         if settings.complete or namespace in settings.complete_namespaces:
             return Evidence.CLOSED
         if not settings.remainder and (group, kind, namespace) in self._namespaced:
             return Evidence.LIKELY
         return Evidence.OPEN
 
-    def may_exist(self, kind: str, name: str) -> bool:
-        """Could a templated file of the input define an object of this kind and name?"""
-        return (kind, name) in self.settings.may_exist
+    def may_exist(self, kind: str, name: str, namespace: str | None = None) -> bool:
+        """Could a templated file define such an object, or does the user say that there is one?"""
+        settings = self.settings
+        if (kind, name) in settings.may_exist:
+            return True
+        return bool(settings.present) and self.beside.holds(kind, name, namespace)
+
+    def some_may_exist(self, kind: str) -> bool:
+        """The same for whatever name."""
+        return self.beside.any_of(kind) or any(kind == other for other, _ in self.settings.may_exist)
 
     def inhabited(self, namespace: str) -> bool:
         """Does any resource of the input live in the namespace?"""

@@ -134,6 +134,8 @@ def _templated(mesh: Mesh, selector: Mapping[str, str], namespace: str | None) -
     """Could a templated file make the pods, or a pod template whose labels are not all known?"""
     if any(mesh.scope.may_exist(kind, value) for value in selector.values() for kind in _MAKERS):
         return True
+    if mesh.scope.beside.may_apply("Pod", namespace):
+        return True
     open_keys = _open_keys(mesh)
     homes = open_keys.values() if namespace is None else [open_keys.get(namespace, frozenset())]
     return any("*" in keys or not keys.isdisjoint(selector) for keys in homes)

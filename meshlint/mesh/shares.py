@@ -146,10 +146,10 @@ class Shares:
 
     def _without_subset(self, destination: Destination) -> str:
         """A subset that no DestinationRule of a complete input defines, whoever the client is (5.2)."""
-        settings, subset = self.mesh.settings, destination.subset
+        scope, settings, subset = self.mesh.scope, self.mesh.settings, destination.subset
         if not subset or not settings.complete or settings.remainder:
             return ""
-        if any(kind == "DestinationRule" for kind, _ in settings.may_exist):
+        if scope.some_may_exist("DestinationRule"):
             return ""
         rules = self._rules.covering(destination.host)
         names = [text_of(entry.get("name")) for rule in rules for entry in rule.subsets]

@@ -37,7 +37,7 @@ def gateways(mesh: Mesh, options: Options) -> Iterator[Draft]:
         if not slash or (namespace, name) == _KYMA_GATEWAY or mesh.gateways.find(namespace, name, "istio"):
             continue
         evidence = mesh.scope.evidence(ISTIO_NETWORKING, "Gateway", namespace)
-        if evidence is Evidence.OPEN or mesh.scope.may_exist("Gateway", name):
+        if evidence is Evidence.OPEN or mesh.scope.may_exist("Gateway", name, namespace):
             continue
         draft = failed(
             block.place("gateway"),

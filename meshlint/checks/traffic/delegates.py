@@ -38,7 +38,7 @@ def _broken(mesh: Mesh, resource: Resource, delegate: YamlMapping, namespace: st
     related: tuple[tuple[str, Place], ...] = ()
     if not found:
         evidence = mesh.scope.evidence(ISTIO_NETWORKING, "VirtualService", namespace)
-        if evidence is Evidence.OPEN or mesh.scope.may_exist("VirtualService", name):
+        if evidence is Evidence.OPEN or mesh.scope.may_exist("VirtualService", name, namespace):
             return None
         confidence = None if evidence is Evidence.CLOSED else "low"
         says, advice = "is not in the input", "correct the name, or add the namespace"

@@ -116,7 +116,7 @@ def _meant(mesh: Mesh, named: _Named) -> list[Gateway]:
     scope = mesh.scope
     if "/" in named.item.text or not resource.namespace_written or scope.settings.remainder:
         return []
-    if scope.may_exist("Gateway", named.name):
+    if scope.may_exist("Gateway", named.name, named.namespace):
         return []
     hosts = [mesh.registry.resolve(item.text, resource.ns) for item in texts(resource.get("spec", "hosts"))]
     return [

@@ -103,6 +103,8 @@ def _made_elsewhere(mesh: Mesh) -> bool:
     """Does another tool make remote secrets, whose keys are not in the input?"""
     if any(kind == "Secret" and _NAMED_BY_ISTIOCTL in name for kind, name in mesh.settings.may_exist):
         return True
+    if mesh.scope.beside.any_of("Secret", mesh.config.root):
+        return True
     for (group, kind), path in _MAKERS.items():
         for maker in mesh.scope.of(group, kind):
             labels = maker.mapping(*path)

@@ -14,10 +14,10 @@ from meshlint.checks.admission.blocks import once
 from meshlint.checks.gateway_pods import by_labels
 from meshlint.checks.injection import namespace_injects
 from meshlint.findings import Draft
-from meshlint.mesh.ambient import MANAGED, MODE, USE_WAYPOINT
 from meshlint.mesh.attachment import Reference, attachment_problem, references_of, selector_of
 from meshlint.mesh.dataplane import DataPlane
 from meshlint.mesh.facts import Fact
+from meshlint.mesh.labels import MANAGED, MODE, USE_WAYPOINT
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.scope import (
     GATEWAY_API,

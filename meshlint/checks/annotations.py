@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from meshlint.checks.admission.blocks import once
 from meshlint.findings import Draft
-from meshlint.mesh.ambient import MANAGED
 from meshlint.mesh.annotations import (
     ADDED_WITHOUT_INIT,
     DEPRECATED,
@@ -24,9 +23,9 @@ from meshlint.mesh.annotations import (
     is_istios,
     is_known,
 )
+from meshlint.mesh.labels import DRY_RUN, MANAGED, MODE, NAMESPACE_INJECTION, REVISION
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.scope import ISTIO_EXTENSIONS, ISTIO_NETWORKING, ISTIO_SECURITY, ISTIO_TELEMETRY
-from meshlint.mesh.webhooks import REVISION
 from meshlint.mesh.workloads import POD_TEMPLATES
 from meshlint.records import dataclass
 from meshlint.resources import Place, Resource
@@ -42,7 +41,7 @@ _PLAIN: Final = frozenset((("", "Namespace"), ("", "Service"), ("networking.k8s.
 #: kinds of virtual machines, whose annotations stand for those of pods
 _MACHINES: Final = frozenset(("WorkloadEntry", "WorkloadGroup"))
 #: what `injection-label-on-wrong-object` says about labels among annotations
-_SAID: Final = frozenset(("istio.io/dataplane-mode", REVISION, "istio-injection"))
+_SAID: Final = frozenset((MODE, REVISION, NAMESPACE_INJECTION))
 #: what istioctl looks at
 _EXAMINED: Final = frozenset(("Namespace", "Service", "Pod", "Deployment"))
 
@@ -151,7 +150,7 @@ def _said_elsewhere(written: _Written) -> bool:
     """A dry run of another kind is refused, says `dry-run-annotation`; istiod copies those of a Gateway."""
     if MANAGED in written.resource.labels:
         return True
-    return written.name == "istio.io/dry-run" and written.resource.group in _ISTIO
+    return written.name == DRY_RUN and written.resource.group in _ISTIO
 
 
 def _plural(kind: str) -> str:
@@ -216,7 +215,7 @@ def _alpha_here(written: _Written) -> bool:
         return written.kind == "Pod"
     if name == "galley.istio.io/analyze-suppress":
         return True
-    return name != "istio.io/dry-run" and written.kind in HOMES.get(name, ())
+    return name != DRY_RUN and written.kind in HOMES.get(name, ())
 
 
 def _added_by_the_injector(written: _Written) -> bool:

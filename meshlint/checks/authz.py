@@ -12,6 +12,7 @@ from meshlint.mesh.dataplane import DataPlane
 from meshlint.mesh.exposure import INGRESS_SELECTOR
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.injection import TEMPLATES
+from meshlint.mesh.labels import DRY_RUN
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.mtls import Mode
 from meshlint.mesh.registry import HTTP_LIKE, TCP_LIKE
@@ -462,7 +463,7 @@ def dry_run_left(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
         deny = policy.action is Action.DENY
         effect = "denies nothing" if deny else "restricts nothing, not even what it does not allow"
         yield Draft(
-            policy.resource.place_at("metadata", "annotations", "istio.io/dry-run", part="pair"),
+            policy.resource.place_at("metadata", "annotations", DRY_RUN, part="pair"),
             f"{policy.resource.title} is a dry run: it {effect}",
             label="not enforced",
             help="remove the annotation once the metrics show what was expected",

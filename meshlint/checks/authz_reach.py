@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from meshlint.findings import Draft
-from meshlint.mesh.ambient import MODE, USE_WAYPOINT
 from meshlint.mesh.attachment import Reference, references_of, selector_of
 from meshlint.mesh.authz import Action, Policy, Predicate
 from meshlint.mesh.dataplane import DataPlane
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.identities import never_a_principal
+from meshlint.mesh.labels import MODE, USE_WAYPOINT
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.scope import GATEWAY_API, Evidence
 from meshlint.mesh.selection import nothing_selected

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from meshlint.checks.traffic.neighbours import together
 from meshlint.findings import CONFIDENCES, Draft
-from meshlint.mesh.ambient import MODE
 from meshlint.mesh.client_tls import ClientMode, mode_of
 from meshlint.mesh.dataplane import DataPlane
 from meshlint.mesh.destination_rules import ELSEWHERE, DestinationRule, policies
+from meshlint.mesh.labels import MODE
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.mtls import Level, Mode, PeerPolicy
 from meshlint.mesh.registry import Service, ServicePort

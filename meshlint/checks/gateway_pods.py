@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from meshlint.checks.admission.blocks import once
 from meshlint.findings import Draft
-from meshlint.mesh.attachment import GATEWAY_NAME, ProxyKind, proxy_of, references_of, selector_of
+from meshlint.mesh.attachment import ProxyKind, proxy_of, references_of, selector_of
+from meshlint.mesh.labels import GATEWAY_NAME
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.scope import GATEWAY_API, ISTIO_EXTENSIONS, ISTIO_SECURITY
 from meshlint.mesh.workloads import Workload

@@ -11,15 +11,16 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from meshlint.findings import Draft
-from meshlint.mesh.ambient import EXCLUDED_NAMESPACES, MODE
+from meshlint.mesh.ambient import EXCLUDED_NAMESPACES
 from meshlint.mesh.annotations import DEPRECATED, POD_ANNOTATIONS
 from meshlint.mesh.dataplane import DataPlane
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.injection import Injected
+from meshlint.mesh.labels import INJECT, MODE, NAMESPACE_INJECTION, REVISION
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.namespaces import IGNORED_NAMESPACES, label_home
 from meshlint.mesh.scope import Evidence
-from meshlint.mesh.webhooks import INJECT, NAMESPACE_INJECTION, REVISION, pod_label
+from meshlint.mesh.webhooks import pod_label
 from meshlint.mesh.workloads import Workload
 from meshlint.resources import Place, Resource
 from meshlint.source.nodes import Node, Scalar, text_of

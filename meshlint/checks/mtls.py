@@ -10,6 +10,7 @@ from typing import Any
 from meshlint.checks.traffic.neighbours import same_namespace, surest
 from meshlint.findings import Draft
 from meshlint.mesh.api_server import Call, calls
+from meshlint.mesh.labels import MODE, NAMESPACE_INJECTION, REVISION
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.mtls import Level, Mode, PeerPolicy, Setting
 from meshlint.mesh.readers import read_together
@@ -81,7 +82,7 @@ def _where_the_mesh_is_made(mesh: Mesh, evidence: Evidence) -> Place | None:
         return found[0].place()
     if evidence is Evidence.CLOSED:
         for namespace in mesh.scope.of("", "Namespace"):
-            for label in ("istio-injection", "istio.io/rev", "istio.io/dataplane-mode"):
+            for label in (NAMESPACE_INJECTION, REVISION, MODE):
                 if namespace.labels.get(label, "disabled") not in ("disabled", "none"):
                     return namespace.place_at("metadata", "labels", label)
     return None

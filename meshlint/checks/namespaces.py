@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from meshlint.findings import Draft
-from meshlint.mesh.ambient import MODE
+from meshlint.mesh.labels import MODE, NAMESPACE_INJECTION, REVISION
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.namespaces import IGNORED_NAMESPACES, label_home
-from meshlint.mesh.webhooks import NAMESPACE_INJECTION, REVISION
 
 Options = Mapping[str, Any]
 

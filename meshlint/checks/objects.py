@@ -14,8 +14,9 @@ from typing import Any, Final
 from meshlint.checks.admission.blocks import judged, spec
 from meshlint.findings import Draft
 from meshlint.mesh.hosts import is_wild
+from meshlint.mesh.labels import EXPORT_TO
 from meshlint.mesh.mesh import Mesh
-from meshlint.mesh.registry import EXPORT_TO, Service
+from meshlint.mesh.registry import Service
 from meshlint.mesh.routes import gateway_key
 from meshlint.mesh.scope import (
     GATEWAY_API,

@@ -8,6 +8,7 @@ from typing import Any, Final
 from meshlint.findings import Draft
 from meshlint.mesh.dataplane import DataPlane, proxy_config
 from meshlint.mesh.facts import Fact
+from meshlint.mesh.labels import PROXY_CONFIG
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.workloads import Workload
 from meshlint.source.durations import SECOND, go_duration, spell
@@ -71,9 +72,9 @@ def drain(mesh: Mesh, options: Options) -> Iterator[Draft]:
 
 def _drain(mesh: Mesh, workload: Workload) -> Fact[int]:
     """Nanoseconds for which the sidecar drains."""
-    annotated = workload.annotation_node("proxy.istio.io/config")
+    annotated = workload.annotation_node(PROXY_CONFIG)
     if annotated is not None:
-        place = workload.pod_place("metadata", "annotations", "proxy.istio.io/config", part="key")
+        place = workload.pod_place("metadata", "annotations", PROXY_CONFIG, part="key")
         config = proxy_config(workload)
         if config is None:
             return Fact.missing("the annotation is a template", place)

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from meshlint.findings import Draft
+from meshlint.mesh.labels import REVISION
 from meshlint.mesh.mesh import Mesh
-from meshlint.mesh.readers import REVISION
 from meshlint.mesh.scope import ISTIO_EXTENSIONS, ISTIO_NETWORKING, ISTIO_SECURITY, ISTIO_TELEMETRY
 from meshlint.source.templates import is_placeholder
 

@@ -21,9 +21,9 @@ from meshlint.mesh.dataplane import (
     proxy_identity,
 )
 from meshlint.mesh.injection import NATIVE, manual_proxy, proxy_container
+from meshlint.mesh.labels import INJECT, PROXY_CONFIG
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.registry import ServicePort
-from meshlint.mesh.webhooks import INJECT
 from meshlint.mesh.workloads import Workload
 from meshlint.resources import Place
 from meshlint.source.nodes import Mapping as MappingNode
@@ -149,7 +149,7 @@ def _inbound_bypass(mesh: Mesh, workload: Workload, quiet: tuple[str, ...]) -> I
 
 def _outbound_bypass(workload: Workload) -> Iterator[_Bypass]:
     """Client side outside of the mesh, unless the application holds the certificates itself."""
-    if "OUTPUT_CERTS" in workload.annotations.get("proxy.istio.io/config", ""):
+    if "OUTPUT_CERTS" in workload.annotations.get(PROXY_CONFIG, ""):
         return
     effect = "its requests leave in plain text, and servers with STRICT mutual TLS refuse them"
     if workload.annotations.get(INCLUDE_OUTBOUND) == "":

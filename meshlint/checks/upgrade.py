@@ -12,9 +12,9 @@ from dataclasses import replace
 from typing import Any, Final
 
 from meshlint.findings import Draft
-from meshlint.mesh.gateways import GATEWAY_NAME
 from meshlint.mesh.hosts import HostIndex, is_wild
 from meshlint.mesh.injection import NATIVE
+from meshlint.mesh.labels import AUTO_ALLOCATE, GATEWAY_NAME, OLD_GATEWAY_NAME
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.scope import GATEWAY_API, ISTIO_NETWORKING, ISTIO_TELEMETRY
 from meshlint.records import dataclass
@@ -26,9 +26,6 @@ from meshlint.source.nodes import Node, Scalar, Sequence, int_of, mappings, text
 Options = Mapping[str, Any]
 #: the place that is concerned, and others that have to do with it
 Concern = tuple[Place, tuple[tuple[str, Place], ...]]
-
-_OLD_GATEWAY_NAME: Final = "istio.io/gateway-name"
-_AUTO_ALLOCATE: Final = "networking.istio.io/enable-autoallocate-ip"
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +167,8 @@ def _old_gateway_label(mesh: Mesh) -> Iterator[Concern]:
     for resource in mesh.scope.resources:
         for path in paths:
             labels = resource.get(*path)
-            if isinstance(labels, MappingNode) and _OLD_GATEWAY_NAME in labels.index:
-                yield resource.place(labels.key(_OLD_GATEWAY_NAME)), ()
+            if isinstance(labels, MappingNode) and OLD_GATEWAY_NAME in labels.index:
+                yield resource.place(labels.key(OLD_GATEWAY_NAME)), ()
 
 
 def _without_address(mesh: Mesh) -> Iterator[Concern]:
@@ -179,7 +176,7 @@ def _without_address(mesh: Mesh) -> Iterator[Concern]:
     for resource in mesh.scope.of(ISTIO_NETWORKING, "ServiceEntry"):
         hosts = texts(resource.get("spec", "hosts"))
         resolution = resource.text("spec", "resolution") or "NONE"
-        decided = resource.get("spec", "addresses") is not None or _AUTO_ALLOCATE in resource.labels
+        decided = resource.get("spec", "addresses") is not None or AUTO_ALLOCATE in resource.labels
         if hosts and resolution != "NONE" and not decided and not all(is_wild(h.text) for h in hosts):
             yield resource.place(hosts[0]), ()
 
@@ -328,14 +325,14 @@ CHANGES: Final[tuple[Change, ...]] = (
     ),
     Change(
         "1.24", "",
-        f"pods of Gateways no longer carry the label {_OLD_GATEWAY_NAME}, so it selects none of them",
+        f"pods of Gateways no longer carry the label {OLD_GATEWAY_NAME}, so it selects none of them",
         f"select by {GATEWAY_NAME}",
         _old_gateway_label,
     ),
     Change(
         "1.25", "PILOT_ENABLE_IP_AUTOALLOCATE",
         "its hosts get addresses of their own, which clients with DNS proxying resolve them to",
-        f'label it {_AUTO_ALLOCATE}: "false" if clients need the real addresses',
+        f'label it {AUTO_ALLOCATE}: "false" if clients need the real addresses',
         _without_address,
     ),
     Change(

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from meshlint.findings import Draft
-from meshlint.mesh.ambient import INGRESS_USE_WAYPOINT, MODE, USE_WAYPOINT, Waypoint
+from meshlint.mesh.ambient import Waypoint
 from meshlint.mesh.attachment import attachment_problem, references_of
 from meshlint.mesh.dataplane import DataPlane
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.gateways import Gateway
+from meshlint.mesh.labels import DRY_RUN, INGRESS_USE_WAYPOINT, MODE, USE_WAYPOINT
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.registry import Service
 from meshlint.mesh.routes import Route
@@ -26,7 +27,6 @@ from meshlint.source.templates import is_placeholder
 
 Options = Mapping[str, Any]
 
-_DRY_RUN: Final = "istio.io/dry-run"
 _ADVICE: Final = {
     "not ready": "deploy a Gateway of the class istio-waypoint by that name, or correct the name",
     "no waypoint": "name a Gateway of the class istio-waypoint",
@@ -173,7 +173,7 @@ def _by_target(mesh: Mesh) -> dict[tuple[str, str, str], Resource]:
     """Policies about requests by kind, namespace and name of their targets."""
     found: dict[tuple[str, str, str], Resource] = {}
     for policy in mesh.scope.of(ISTIO_SECURITY, "AuthorizationPolicy", "RequestAuthentication"):
-        if policy.annotations.get(_DRY_RUN) != "true" and not attachment_problem(policy):
+        if policy.annotations.get(DRY_RUN) != "true" and not attachment_problem(policy):
             for reference in references_of(policy):
                 found.setdefault((reference.kind, policy.ns, reference.name), policy)
     return found

@@ -12,8 +12,9 @@ from meshlint.checks.admission.blocks import Block
 from meshlint.checks.admission.urls import scheme_of, url_problem
 from meshlint.findings import Draft
 from meshlint.mesh.facts import Fact
+from meshlint.mesh.labels import INJECT, NAMESPACE_INJECTION, REVISION
 from meshlint.mesh.mesh import Mesh
-from meshlint.mesh.webhooks import INJECT, NAMESPACE_INJECTION, REVISION, Webhook, selects
+from meshlint.mesh.webhooks import Webhook, selects
 from meshlint.resources import Place
 from meshlint.source.nodes import text_of
 

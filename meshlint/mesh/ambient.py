@@ -6,7 +6,15 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from meshlint.mesh.facts import Fact, all_of, any_of
-from meshlint.mesh.injection import STATUS
+from meshlint.mesh.labels import (
+    INGRESS_USE_WAYPOINT,
+    MANAGED,
+    MODE,
+    STATUS,
+    USE_WAYPOINT,
+    USE_WAYPOINT_NAMESPACE,
+    WAYPOINT_FOR,
+)
 from meshlint.mesh.namespaces import label_value
 from meshlint.mesh.scope import GATEWAY_API
 from meshlint.mesh.webhooks import plain_selector, pod_label, selects, undecided
@@ -18,12 +26,6 @@ from meshlint.source.nodes import Mapping, Node, Scalar, text_of
 if TYPE_CHECKING:
     from meshlint.mesh.mesh import Mesh
 
-MODE = "istio.io/dataplane-mode"
-USE_WAYPOINT = "istio.io/use-waypoint"
-USE_WAYPOINT_NAMESPACE = "istio.io/use-waypoint-namespace"
-WAYPOINT_FOR = "istio.io/waypoint-for"
-INGRESS_USE_WAYPOINT = "istio.io/ingress-use-waypoint"
-MANAGED = "gateway.istio.io/managed"
 REDIRECTION = "ambient.istio.io/redirection"
 
 #: namespaces that the CNI agent leaves alone by default

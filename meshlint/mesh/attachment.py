@@ -13,7 +13,7 @@ from dataclasses import field
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from meshlint.mesh.readers import REVISION
+from meshlint.mesh.labels import GATEWAY_NAME, MANAGED, REVISION
 from meshlint.mesh.scope import GATEWAY_API, ISTIO_NETWORKING
 from meshlint.mesh.workloads import RUN_TIME_LABELS, Workload
 from meshlint.records import dataclass
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from meshlint.mesh.mesh import Mesh
     from meshlint.resources import Resource
 
-GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
-MANAGED = "gateway.istio.io/managed"
 WAYPOINT_CONTROLLER = "istio.io-mesh-controller"
 
 

@@ -17,6 +17,7 @@ from meshlint.mesh.attachment import Attachments, Proxy, attachment_problem
 from meshlint.mesh.candidates import MANY, Candidates
 from meshlint.mesh.claims import Claims
 from meshlint.mesh.facts import all_of
+from meshlint.mesh.labels import DRY_RUN
 from meshlint.mesh.scope import ISTIO_SECURITY
 from meshlint.mesh.values import value_matches
 from meshlint.records import dataclass
@@ -140,7 +141,7 @@ class Policy:
 
     @cached_property
     def dry_run(self) -> bool:
-        return self.resource.annotations.get("istio.io/dry-run") in _TRUE
+        return self.resource.annotations.get(DRY_RUN) in _TRUE
 
     @cached_property
     def problem(self) -> str:

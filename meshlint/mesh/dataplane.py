@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.injection import TEMPLATES, Injected, proxy_container
+from meshlint.mesh.labels import GATEWAY_CLASS, GATEWAY_NAME, MANAGED, PROXY_CONFIG
 from meshlint.mesh.scope import ISTIO_NETWORKING
 from meshlint.mesh.workloads import Workload, matches
 from meshlint.resources import Place
@@ -19,9 +20,6 @@ from meshlint.source.templates import is_placeholder
 if TYPE_CHECKING:
     from meshlint.mesh.mesh import Mesh
 
-GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
-GATEWAY_CLASS = "gateway.networking.k8s.io/gateway-class-name"
-MANAGED = "gateway.istio.io/managed"
 PROXY_UID = 1337
 
 _GATEWAY_PODS = frozenset({"ingressgateway", "egressgateway", "eastwestgateway"})
@@ -118,7 +116,7 @@ class DataPlanes:
             return _text(node, workload.pod_place("metadata", "annotations", INTERCEPTION, part="pair"))
         written = proxy_config(workload)
         if written is not None and written.get("interceptionMode") is not None:
-            place = workload.pod_place("metadata", "annotations", "proxy.istio.io/config")
+            place = workload.pod_place("metadata", "annotations", PROXY_CONFIG)
             return Fact.of(text_of(written.get("interceptionMode")) or "REDIRECT", place)
         config = self.mesh.injection.config_of(workload)
         setting = config.setting("defaultConfig", "interceptionMode")
@@ -307,9 +305,9 @@ def _text(node: Scalar, place: Place) -> Fact[str]:
 
 def proxy_config(workload: Workload) -> Mapping | None:
     """The ProxyConfig in the annotation of the pods."""
-    node = workload.annotation_node("proxy.istio.io/config")
+    node = workload.annotation_node(PROXY_CONFIG)
     if not isinstance(node, Scalar) or is_placeholder(node.text):
         return None
-    documents = parse("proxy.istio.io/config", node.text).documents
+    documents = parse(PROXY_CONFIG, node.text).documents
     root = documents[0].root if documents else None
     return root if isinstance(root, Mapping) else None

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from meshlint.mesh.attachment import GATEWAY_NAME, Proxy, ProxyKind, proxy_of
+from meshlint.mesh.attachment import Proxy, ProxyKind, proxy_of
 from meshlint.mesh.authz import Peer
 from meshlint.mesh.dataplane import DataPlane
 from meshlint.mesh.ingress import IngressBackend, backends_of, class_of
+from meshlint.mesh.labels import GATEWAY_CLASS, GATEWAY_NAME
 from meshlint.mesh.routes import Destination, Route, applies, destination_port
 from meshlint.records import dataclass
 from meshlint.resources import Place, Resource
@@ -366,7 +367,7 @@ def _managed(gateway: Gateway) -> Proxy:
     resource = gateway.resource
     labels = {**resource.labels, **string_map(resource.get("spec", "infrastructure", "labels"))}
     labels[GATEWAY_NAME] = gateway.name
-    labels["gateway.networking.k8s.io/gateway-class-name"] = gateway.class_name
+    labels[GATEWAY_CLASS] = gateway.class_name
     own = bool(resource.mappings("spec", "addresses"))
     return Proxy(ProxyKind.GATEWAY, gateway.namespace, labels, complete=not own, gateway=gateway.name)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from meshlint.mesh.hosts import HostIndex, covers, is_wild
+from meshlint.mesh.labels import GATEWAY_NAME
 from meshlint.mesh.scope import GATEWAY_API, ISTIO_NETWORKING
 from meshlint.records import dataclass
 from meshlint.source.nodes import Mapping, Scalar, int_of, string_map, text_of, texts
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 #: GatewayClasses that every installation of Istio makes
 ISTIO_CLASSES: Final = frozenset({"istio", "istio-remote", "istio-waypoint", "istio-east-west"})
-GATEWAY_NAME: Final = "gateway.networking.k8s.io/gateway-name"
 
 _HTTP: Final = frozenset({"HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTP_PROXY"})
 _TLS: Final = frozenset({"HTTPS", "TLS"})

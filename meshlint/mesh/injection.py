@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from meshlint.mesh.annotations import VALIDATED, refusal
 from meshlint.mesh.facts import Fact
+from meshlint.mesh.labels import INJECT, REVISION, STATUS
 from meshlint.mesh.namespaces import IGNORED_NAMESPACES, label_value
-from meshlint.mesh.webhooks import INJECT, REVISION, Webhooks, pod_label, selects, undecided
+from meshlint.mesh.webhooks import Webhooks, pod_label, selects, undecided
 from meshlint.mesh.workloads import Workload
 from meshlint.records import dataclass
 from meshlint.resources import Place
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 PROXY = "istio-proxy"
 TEMPLATES = "inject.istio.io/templates"
-STATUS = "sidecar.istio.io/status"
 NATIVE = "sidecar.istio.io/nativeSidecar"
 
 _BUILT_IN_TEMPLATES = frozenset(

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
+from meshlint.mesh.labels import REVISION
 from meshlint.mesh.workloads import POD_TEMPLATES
 from meshlint.records import dataclass
 from meshlint.resources import Resource
@@ -227,7 +228,7 @@ def _deployment(resource: Resource) -> Source | None:
     if name != "istiod" or container is None:
         return None
     env = tuple(_environment(container.get("env"), resource))
-    revision = resource.labels.get("istio.io/rev", suffix)
+    revision = resource.labels.get(REVISION, suffix)
     return Source(
         "deployment", resource, "" if revision == "default" else revision, _written(resource), env=env
     )

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from meshlint.mesh.facts import Fact, State
-from meshlint.mesh.readers import REVISION
+from meshlint.mesh.labels import REVISION
 from meshlint.mesh.scope import ISTIO_SECURITY, Evidence
 from meshlint.mesh.workloads import RUN_TIME_LABELS
 from meshlint.records import dataclass

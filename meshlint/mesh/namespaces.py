@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from meshlint.mesh.facts import Fact
+from meshlint.mesh.labels import NAMESPACE_INJECTION
 from meshlint.mesh.scope import Evidence
 from meshlint.resources import Place, Resource
 from meshlint.source.nodes import Mapping, Scalar, text_of
@@ -25,7 +26,7 @@ IGNORED_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease",
 
 #: labels of namespaces that the platform itself sets: platform -> namespace -> labels
 PLATFORM_LABELS: dict[str, dict[str, dict[str, str]]] = {
-    "kyma": {"kyma-system": {"istio-injection": "enabled"}},
+    "kyma": {"kyma-system": {NAMESPACE_INJECTION: "enabled"}},
 }
 
 _ARGO = "argoproj.io"

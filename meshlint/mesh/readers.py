@@ -7,8 +7,9 @@ for namespaces and pods: no istiod goes by that name.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from meshlint.mesh.labels import REVISION
 from meshlint.source.templates import is_placeholder
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from meshlint.resources import Resource
 
 T = TypeVar("T")
-
-REVISION: Final = "istio.io/rev"
 
 
 class Readers:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.hosts import HostIndex, resolve
+from meshlint.mesh.labels import EXPORT_TO
 from meshlint.mesh.scope import ISTIO_NETWORKING
 from meshlint.records import dataclass
 from meshlint.source.nodes import Mapping, Node, Scalar, int_of, mappings, string_map, text_of, texts
@@ -28,7 +29,6 @@ TCP_LIKE: Final = frozenset({"TCP", "HTTPS", "TLS", "MONGO", "REDIS", "MYSQL"})
 #: protocols for which no HTTP setting has an effect
 OPAQUE: Final = TCP_LIKE | {"UDP", "SCTP"}
 
-EXPORT_TO: Final = "networking.istio.io/exportTo"
 _KNOWN: Final = frozenset(
     {
         "TCP", "UDP", "GRPC", "GRPC-WEB", "HTTP", "HTTP_PROXY", "HTTP2", "HTTPS", "TLS", "MONGO", "REDIS",

@@ -15,6 +15,7 @@ from meshlint.mesh.installations import (
     Source,
     releases,
 )
+from meshlint.mesh.labels import REVISION
 from meshlint.resources import Place, Resource
 from meshlint.source.nodes import Node, text_of, texts
 from meshlint.source.templates import is_placeholder
@@ -122,7 +123,7 @@ class Revisions:
                 )
 
     def _webhook(self, resource: Resource) -> None:
-        revision = resource.labels.get("istio.io/rev")
+        revision = resource.labels.get(REVISION)
         tag = resource.labels.get("istio.io/tag")
         if (revision is None and tag is None) or all(_deactivated(h) for h in resource.mappings("webhooks")):
             return
@@ -130,7 +131,7 @@ class Revisions:
         if tag is not None:
             self._tag(tag, revision, resource.place_at("metadata", "labels", "istio.io/tag"))
         elif revision:
-            place = resource.place_at("metadata", "labels", "istio.io/rev")
+            place = resource.place_at("metadata", "labels", REVISION)
             self._name(revision, place)
 
     def _default_chart(self, resource: Resource, release: Release) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from meshlint.mesh.labels import GATEWAY_NAME, MANAGED, REVISION
 from meshlint.mesh.scope import ISTIO_NETWORKING
 from meshlint.mesh.workloads import RUN_TIME_LABELS
 from meshlint.schema.catalogue import bundled
@@ -22,9 +23,7 @@ if TYPE_CHECKING:
     from meshlint.resources import Resource
 
 #: labels that tell Istio's own pods
-_OWN = frozenset(
-    {"istio", "istio.io/rev", "gateway.networking.k8s.io/gateway-name", "gateway.istio.io/managed"}
-)
+_OWN = frozenset({"istio", REVISION, GATEWAY_NAME, MANAGED})
 _OWN_APPS = ("istio", "ztunnel", "gateway")
 _FOREIGN = frozenset({"serving.knative.dev/service", "serving.knative.dev/revision", "cnpg.io/cluster"})
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping as MappingOf
 from typing import TYPE_CHECKING, Any
 
 from meshlint.mesh.facts import Fact, all_of, any_of
+from meshlint.mesh.labels import INJECT, NAMESPACE_INJECTION, REVISION
 from meshlint.mesh.namespaces import IGNORED_NAMESPACES, label_value
 from meshlint.mesh.workloads import RUN_TIME_LABELS, Workload
 from meshlint.records import dataclass
@@ -20,9 +21,6 @@ from meshlint.source.templates import is_placeholder
 if TYPE_CHECKING:
     from meshlint.mesh.mesh import Mesh
 
-INJECT = "sidecar.istio.io/inject"
-REVISION = "istio.io/rev"
-NAMESPACE_INJECTION = "istio-injection"
 
 _ABSENT: Fact[str | None] = Fact.of(None, reason="the pod has no such label")
 _RUN_TIME: Fact[str | None] = Fact.missing("the platform adds this label at run time")

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from meshlint.mesh.attachment import (
-    GATEWAY_NAME,
-    Attachments,
-    Proxy,
-    ProxyKind,
-    attachment_problem,
-    proxy_of,
-)
+from meshlint.mesh.attachment import Attachments, Proxy, ProxyKind, attachment_problem, proxy_of
+from meshlint.mesh.labels import GATEWAY_NAME
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.scope import ISTIO_SECURITY
 from tests.support import mesh_of

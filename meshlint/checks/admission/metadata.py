@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from meshlint.checks.admission.blocks import judged, once, refused
 from meshlint.findings import Draft
+from meshlint.mesh.labels import DRY_RUN
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.scope import ISTIO_NETWORKING, ISTIO_SECURITY, ISTIO_TELEMETRY
 from meshlint.resources import Resource
@@ -24,7 +25,6 @@ _KINDS: Final = {
     ISTIO_TELEMETRY: ("Telemetry",),
     "extensions.istio.io": ("TrafficExtension", "WasmPlugin"),
 }  # fmt: skip
-_DRY_RUN: Final = "istio.io/dry-run"
 _BOOLEANS: Final = frozenset(
     ("1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False")
 )
@@ -49,13 +49,13 @@ def _annotated(mesh: Mesh) -> list[tuple[Resource, dict[str, tuple[Scalar, Node]
 
 def dry_run(mesh: Mesh, options: Options) -> Iterator[Draft]:
     for resource, written in _annotated(mesh):
-        if _DRY_RUN not in written:
+        if DRY_RUN not in written:
             continue
-        key, value = written[_DRY_RUN]
+        key, value = written[DRY_RUN]
         if resource.kind != "AuthorizationPolicy":
             yield refused(
                 resource.place(key),
-                f"has the annotation {_DRY_RUN}, which is for AuthorizationPolicies",
+                f"has the annotation {DRY_RUN}, which is for AuthorizationPolicies",
                 "no dry run of this kind",
                 "remove the annotation",
             )
@@ -69,14 +69,14 @@ def _dry_run_of_policy(resource: Resource, key: Scalar, value: Node) -> Iterator
     if action in ("AUDIT", "CUSTOM"):
         yield refused(
             resource.place(key),
-            f"has the annotation {_DRY_RUN} and the action {action}",
+            f"has the annotation {DRY_RUN} and the action {action}",
             f"no dry run of {action}",
             "a dry run is for ALLOW and DENY; remove the annotation",
         )
     elif action in ("ALLOW", "DENY") and text is not None and text not in _BOOLEANS:
         yield refused(
             resource.place(value),
-            f"sets the annotation {_DRY_RUN} to {text!r}",
+            f"sets the annotation {DRY_RUN} to {text!r}",
             "no boolean",
             'write "true" or "false"',
         )

@@ -23,6 +23,7 @@ from meshlint.checks.admission.selectors import label_keys
 from meshlint.checks.admission.virtual_service_matches import labels as label_map
 from meshlint.checks.admission.workload_entry import UNIX, address_of
 from meshlint.findings import Draft
+from meshlint.mesh.labels import AUTO_ALLOCATE, USE_WAYPOINT
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.scope import ISTIO_NETWORKING
 from meshlint.resources import Resource
@@ -32,8 +33,6 @@ Options = Mapping[str, Any]
 
 _DNS: Final = ("DNS", "DNS_ROUND_ROBIN")
 _DYNAMIC_PROTOCOLS: Final = frozenset({"http", "http2", "grpc", "tls"})
-_AUTO_ALLOCATE: Final = "networking.istio.io/enable-autoallocate-ip"
-_WAYPOINT: Final = "istio.io/use-waypoint"
 
 
 @once
@@ -167,7 +166,7 @@ def _peers(resource: Resource, protocol: str) -> Iterator[str]:
 
 def _no_allocation(block: Block, version: str) -> str:
     """Why the entry gets no address of its own; '' where it may get one."""
-    if block.resource.labels.get(_AUTO_ALLOCATE, "").lower() == "false":
+    if block.resource.labels.get(AUTO_ALLOCATE, "").lower() == "false":
         return "its label switches that off"
     if resolution_of(block) == "NONE":
         return "resolution is NONE"
@@ -248,7 +247,7 @@ def _dynamic_dns(block: Block) -> Iterator[Draft]:
                 "not with DYNAMIC_DNS",
                 "use HTTP, HTTP2, GRPC or TLS; HTTPS is TLS here",
             )
-    waypoint = block.resource.labels.get(_WAYPOINT, "none")
+    waypoint = block.resource.labels.get(USE_WAYPOINT, "none")
     if block.text("location") == "MESH_INTERNAL" and waypoint not in ("", "none"):
         yield refused(
             block.place("location"),

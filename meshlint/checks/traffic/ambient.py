@@ -14,13 +14,14 @@ from meshlint.checks.admission.blocks import once
 from meshlint.checks.injection import namespace_injects
 from meshlint.checks.traffic.route_refs import Ref, parents
 from meshlint.findings import Draft
-from meshlint.mesh.ambient import MANAGED, MODE, USE_WAYPOINT, Waypoint
+from meshlint.mesh.ambient import Waypoint
 from meshlint.mesh.dataplane import DataPlane
 from meshlint.mesh.delegates import exported_to
 from meshlint.mesh.destination_rules import DestinationRule, policies
 from meshlint.mesh.existence import Presence
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.hosts import is_wild
+from meshlint.mesh.labels import MANAGED, MODE, USE_WAYPOINT
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.registry import Service
 from meshlint.mesh.scope import GATEWAY_API, ISTIO_NETWORKING

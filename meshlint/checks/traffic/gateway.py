@@ -15,8 +15,9 @@ from meshlint.checks.admission.server_tls import TERMINATING
 from meshlint.checks.traffic.gateway_secrets import put_elsewhere
 from meshlint.findings import Draft
 from meshlint.mesh.dataplane import DataPlane
-from meshlint.mesh.gateways import GATEWAY_NAME, Gateway, Server
+from meshlint.mesh.gateways import Gateway, Server
 from meshlint.mesh.hosts import overlap
+from meshlint.mesh.labels import GATEWAY_NAME, OLD_GATEWAY_NAME
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.registry import Service
 from meshlint.mesh.routes import Route
@@ -39,7 +40,7 @@ _INSTALLED: Final = frozenset(
         "ingress-gateway", "egress-gateway", "knative-local-gateway",
     }
 )  # fmt: skip
-_GATEWAY_LABELS: Final = frozenset({GATEWAY_NAME, "istio.io/gateway-name"})
+_GATEWAY_LABELS: Final = frozenset({GATEWAY_NAME, OLD_GATEWAY_NAME})
 _INSIDE: Final = ("egress", "eastwest", "east-west", "cross-network", "internal", "private", "mesh-local")
 #: parts of the annotations of Services whose load balancer is inside of a network, or ends TLS itself
 _SHIELDED: Final = ("internal", "ssl-cert", "ssl-ports", "certificate", "backend-config", "tls-secret")

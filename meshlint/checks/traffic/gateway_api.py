@@ -11,8 +11,9 @@ from typing import Any, Final
 from meshlint.checks.traffic.neighbours import together
 from meshlint.checks.traffic.route_refs import ROUTES, SERVICE_CODES, Ref, dotted, parents
 from meshlint.findings import Draft
-from meshlint.mesh.gateways import GATEWAY_NAME, Gateway, Server
+from meshlint.mesh.gateways import Gateway, Server
 from meshlint.mesh.hosts import intersect
+from meshlint.mesh.labels import GATEWAY_NAME
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.routes import Route
 from meshlint.mesh.scope import GATEWAY_API, ISTIO_NETWORKING

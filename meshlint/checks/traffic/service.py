@@ -10,6 +10,7 @@ from meshlint.checks.admission.blocks import Block, spec
 from meshlint.checks.admission.grammar import PROTOCOLS
 from meshlint.findings import Draft
 from meshlint.mesh.dataplane import DataPlane
+from meshlint.mesh.labels import MANAGED
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.namespaces import IGNORED_NAMESPACES
 from meshlint.mesh.registry import HTTP_LIKE, TLS_LIKE, Service, ServicePort
@@ -22,7 +23,6 @@ Options = Mapping[str, Any]
 _KUBERNETES: Final = frozenset({"kubernetes.io/h2c", "kubernetes.io/ws", "kubernetes.io/wss"})
 #: ports whose protocol nobody guesses
 _KNOWN_PORTS: Final = frozenset({25, 53, 3306, 27017})
-_MANAGED: Final = "gateway.istio.io/managed"
 _HTTP2: Final = ("grpc", "h2c", "http2")
 
 
@@ -70,7 +70,7 @@ def _concerns(mesh: Mesh, service: Service) -> str | None:
     """
     labels = service.resource.labels
     platform = service.namespace == mesh.config.root or service.namespace in IGNORED_NAMESPACES
-    if platform or _MANAGED in labels or "istio" in labels:
+    if platform or MANAGED in labels or "istio" in labels:
         return None
     workloads = mesh.registry.workloads_of(service)
     if any(_has_proxy(mesh, workload) for workload in workloads):

@@ -11,6 +11,7 @@ from meshlint.checks.traffic.neighbours import same_namespace
 from meshlint.findings import Draft
 from meshlint.mesh.existence import HostState, Presence
 from meshlint.mesh.hosts import is_wild, overlap
+from meshlint.mesh.labels import MODE
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.readers import read_together
 from meshlint.mesh.scope import Evidence
@@ -115,7 +116,7 @@ def mode_empty(mesh: Mesh, options: Options) -> Iterator[Draft]:
 
 def duplicate(mesh: Mesh, options: Options) -> Iterator[Draft]:
     for namespace, sidecars in mesh.sidecars.by_namespace.items():
-        if mesh.namespaces.label(namespace, "istio.io/dataplane-mode").is_("ambient"):
+        if mesh.namespaces.label(namespace, MODE).is_("ambient"):
             continue
         plain = [sidecar for sidecar in sidecars if not sidecar.selector and not _templated(sidecar)]
         for sidecar, other in _pairs(plain):
@@ -271,7 +272,7 @@ def _all_ambient(mesh: Mesh, sidecar: Sidecar) -> Place | None:
         return None
     if sidecar.namespace == mesh.config.root:
         return None
-    mode = mesh.namespaces.label(sidecar.namespace, "istio.io/dataplane-mode")
+    mode = mesh.namespaces.label(sidecar.namespace, MODE)
     if not mode.is_("ambient") or not mode.because:
         return None
     if namespace_injects(mesh, sidecar.namespace) is not None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from meshlint.checks.traffic.neighbours import same_namespace
 from meshlint.findings import CONFIDENCES, Draft
 from meshlint.mesh.dataplane import DataPlane
+from meshlint.mesh.labels import MANAGED
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.registry import Service, ServicePort
 from meshlint.mesh.workloads import Workload
@@ -24,7 +25,6 @@ from meshlint.source.templates import is_placeholder
 
 Options = Mapping[str, Any]
 
-_MANAGED: Final = "gateway.istio.io/managed"
 #: a port that the injector adds to every pod
 _OF_THE_PROXY: Final = "http-envoy-prom"
 
@@ -57,7 +57,7 @@ def missing(mesh: Mesh, options: Options) -> Iterator[Draft]:
 def _pods(mesh: Mesh, service: Service) -> list[Workload]:
     """The pods of a Service whose ports the input tells; none for gateways, whose ports Istio knows."""
     resource = service.resource
-    if resource.kind != "Service" or _MANAGED in resource.labels:
+    if resource.kind != "Service" or MANAGED in resource.labels:
         return []
     if service.namespace in (mesh.config.root, "kube-system"):
         return []

@@ -18,6 +18,7 @@ from meshlint.mesh.mtls import Mode
 from meshlint.mesh.registry import HTTP_LIKE, TCP_LIKE
 from meshlint.mesh.scope import ISTIO_SECURITY, Evidence
 from meshlint.mesh.workloads import Workload
+from meshlint.records import dataclass
 from meshlint.resources import Place
 from meshlint.source.nodes import Scalar
 
@@ -283,32 +284,67 @@ def _predicate_place(policy: Policy, predicate: Predicate) -> Place:
 
 def identity_needs_mtls(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
     """A rule that tells callers by an identity which plain-text callers do not have."""
+    known: dict[int, _PlainPorts] = {}
     for policy in mesh.authz.policies:
         if policy.action not in (Action.ALLOW, Action.DENY) or not policy.enforced:
             continue
         rules = [r for r in policy.rules if any(p.identity for p in r.predicates)]
         workloads = mesh.authz.attachments.workloads_of(policy.resource) if rules else []
-        for rule in rules:
-            draft = _first_bypass(mesh, policy, rule, workloads)
+        if workloads and id(workloads) not in known:
+            known[id(workloads)] = _plain_ports(mesh, workloads)
+        for rule in rules if workloads else ():
+            draft = _first_bypass(policy, rule, known[id(workloads)])
             if draft is not None:
                 yield draft
 
 
-def _first_bypass(mesh: Mesh, policy: Policy, rule: Rule, workloads: list[Workload]) -> Draft | None:
+@dataclass(frozen=True, slots=True)
+class _PlainPort:
+    """A port that takes plain text; `order` is its place among the ports of the workloads."""
+
+    workload: Workload
+    port: int | None
+    mode: Fact[Mode]
+    order: int
+
+    @property
+    def rank(self) -> tuple[bool, int]:
+        return not self.mode.certain, self.order
+
+
+#: the first of some workloads, surest first, that takes plain text at a port ('': at any), by the port
+#: and whether it takes nothing else
+_PlainPorts = dict[tuple[str, bool], _PlainPort]
+
+
+def _plain_ports(mesh: Mesh, workloads: list[Workload]) -> _PlainPorts:
+    first: _PlainPorts = {}
+    ports = ((w, port) for w in workloads for port in _numbers(w))
+    for order, (workload, port) in enumerate(ports):
+        mode = mesh.mtls.mode(workload, port)
+        if not mode.is_(Mode.PERMISSIVE, Mode.DISABLE):
+            continue
+        found = _PlainPort(workload, port, mode, order)
+        for name in ("",) if port is None else ("", str(port)):
+            for only in (False, True) if mode.is_(Mode.DISABLE) else (False,):
+                known = first.setdefault((name, only), found)
+                if found.rank < known.rank:
+                    first[name, only] = found
+    return first
+
+
+def _numbers(workload: Workload) -> list[int | None]:
+    return [port.number for port in workload.ports] or [None]
+
+
+def _first_bypass(policy: Policy, rule: Rule, ports: _PlainPorts) -> Draft | None:
     """The finding for the first workload, surest first, whose ports accept plain text."""
     field = _identity_that_fails(policy, rule)
     if field is None:
         return None
-    unsure: Draft | None = None
-    for workload in workloads:
-        for port in _ports_of(workload, rule):
-            mode = mesh.mtls.mode(workload, port)
-            if not _matters(policy, field, mode):
-                continue
-            if mode.certain:
-                return _bypass(policy, field, workload, port, mode)
-            unsure = unsure or _bypass(policy, field, workload, port, mode)
-    return unsure
+    only = policy.action is Action.ALLOW and bool(field.values)
+    found = [ports[name, only] for name in _ports_named(rule) or {""} if (name, only) in ports]
+    return _bypass(policy, field, min(found, key=lambda f: f.rank)) if found else None
 
 
 def _identity_that_fails(policy: Policy, rule: Rule) -> Predicate | None:
@@ -323,21 +359,8 @@ def _identity_that_fails(policy: Policy, rule: Rule) -> Predicate | None:
     return next((p for p in rule.predicates if p.identity and p.values), None)
 
 
-def _matters(policy: Policy, field: Predicate, mode: Fact[Mode]) -> bool:
-    if policy.action is Action.ALLOW and field.values:
-        return mode.is_(Mode.DISABLE)
-    return mode.is_(Mode.PERMISSIVE, Mode.DISABLE)
-
-
-def _ports_of(workload: Workload, rule: Rule) -> list[int | None]:
-    named = _ports_named(rule)
-    ports: list[int | None] = [p.number for p in workload.ports if not named or str(p.number) in named]
-    return ports or ([None] if not named else [])
-
-
-def _bypass(
-    policy: Policy, field: Predicate, workload: Workload, port: int | None, mode: Fact[Mode]
-) -> Draft:
+def _bypass(policy: Policy, field: Predicate, found: _PlainPort) -> Draft:
+    workload, port, mode = found.workload, found.port, found.mode
     where = f"port {port} of {workload.title}" if port is not None else workload.title
     name = field.field
     if policy.action is Action.DENY:

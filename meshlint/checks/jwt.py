@@ -19,7 +19,7 @@ from meshlint.mesh.scope import ISTIO_NETWORKING, ISTIO_SECURITY, KYMA_GATEWAY, 
 from meshlint.mesh.strings import matches_string
 from meshlint.resources import Place, Resource
 from meshlint.source.nodes import Mapping as MappingNode
-from meshlint.source.nodes import Scalar, mappings, text_of, texts
+from meshlint.source.nodes import Node, Scalar, mappings, text_of, texts
 
 _RANKS = ("high", "medium", "low")
 _JWKS_FILTER = "BLOCKED_CIDRS_IN_JWKS_URIS"
@@ -31,6 +31,7 @@ def missing(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
     """Outside callers reach a workload, and nothing in their way asks for a token."""
     public = _public((*mesh.settings.public_paths, *options["publicPaths"]))
     issuers = {host_of(rule.issuer) for a in mesh.authn.all for rule in a.rules} - {""}
+    deliberate: dict[int, bool] = {}
     groups: dict[tuple[int, str], list[Exposure]] = {}
     for exposure in mesh.exposures.all:
         if exposure.http and not issuers.intersection(exposure.hosts) and _is_worth_a_look(mesh, exposure):
@@ -38,7 +39,7 @@ def missing(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
     for exposures in groups.values():
         asked = [(e, c) for e in exposures for c in mesh.jwt.coverage(e) if not public(c.probe.path)]
         opened = [(e, c) for e, c in asked if c.requirement.is_(Requirement.NOT_REQUIRED)]
-        rated = list(_rated(mesh, opened))
+        rated = list(_rated(mesh, opened, deliberate))
         if rated:
             covered, exposure, confidence = min(rated, key=lambda r: _RANKS.index(r[2]))
             part = "" if len(opened) == len(asked) else f" on {_shown(covered)}"
@@ -48,13 +49,22 @@ def missing(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
             yield _missing(mesh, exposure, covered, confidence, part, list(others.values()))
 
 
-def _rated(mesh: Mesh, opened: Iterable[tuple[Exposure, Covered]]) -> Iterator[tuple[Covered, Exposure, str]]:
-    """With the confidence, where there is any; requests with the same answer share it."""
+def _rated(
+    mesh: Mesh, opened: Iterable[tuple[Exposure, Covered]], deliberate: dict[int, bool]
+) -> Iterator[tuple[Covered, Exposure, str]]:
+    """With the confidence, where there is any; requests with the same answer share it.
+
+    `deliberate` remembers of rules whether they mean to let anybody in.
+    """
     known: dict[tuple[int, int], str | None] = {}
     for exposure, covered in opened:
         key = (id(exposure), id(covered.requirement))
         if key not in known:
-            known[key] = _confidence(mesh, exposure, covered)
+            for node in (place.node for place in covered.requirement.because):
+                if id(node) not in deliberate:
+                    deliberate[id(node)] = _names_paths(node)
+            meant = any(deliberate[id(place.node)] for place in covered.requirement.because)
+            known[key] = _confidence(mesh, exposure, covered, meant=meant)
         confidence = known[key]
         if confidence is not None:
             yield covered, exposure, confidence
@@ -114,17 +124,16 @@ def _let_through(mesh: Mesh, covered: Covered) -> Iterator[tuple[str, Place]]:
         yield "the gateway where they enter", covered.entry.gateway.place()
 
 
-def _confidence(mesh: Mesh, exposure: Exposure, covered: Covered) -> str | None:
+def _confidence(mesh: Mesh, exposure: Exposure, covered: Covered, *, meant: bool) -> str | None:
     """How sure is it that no policy outside of the input asks for a token? None: not sure at all."""
     if exposure.api_rule is not None:
         return "medium"
-    deliberate = any(_names_paths(place) for place in covered.requirement.because)
     proxies = [proxy for proxy, _ in covered.answers]
     namespaces = {p.namespace for p in proxies if p.namespace}
     if exposure.workload is not None:
         namespaces.add(exposure.workload.namespace)
     certificate = covered.entry is not None and covered.entry.peer.mtls is not False
-    if deliberate or certificate or not covered.requirement.certain:
+    if meant or certificate or not covered.requirement.certain:
         return "low"
     if mesh.jwt.evidence(*namespaces) is Evidence.CLOSED:
         return "high"
@@ -140,9 +149,9 @@ def _checks_tokens(mesh: Mesh, proxy: Proxy) -> bool:
     return any(policy.action is not Action.AUDIT for policy in mesh.authz.enforced_at(proxy))
 
 
-def _names_paths(place: Place) -> bool:
+def _names_paths(rule: Node) -> bool:
     """Is this a rule that opens paths by name, so one that means to?"""
-    operations = mappings(place.node.dig("to"))
+    operations = mappings(rule.dig("to"))
     named = [texts(operation.dig("operation", "paths")) for operation in operations]
     return bool(named) and all(
         values and all(v.text not in ("*", "/*") for v in values) for values in named

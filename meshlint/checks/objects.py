@@ -408,12 +408,11 @@ def _templated(labels: Mapping[str, str]) -> bool:
 def deployment_replicas_1(mesh: Mesh, options: Options) -> Iterator[Draft]:
     ignored = tuple(options.get("ignore_namespaces", ()))
     scaled = set(_scaled(mesh))
+    several = {r.key for r in mesh.scope.of("apps", "Deployment") if not _single(r)}
     for resource in mesh.scope.of("apps", "Deployment"):
         if any(fnmatchcase(resource.ns, pattern) for pattern in ignored):
             continue
-        if (resource.ns, resource.name) in scaled or not _single(resource):
-            continue
-        if not all(_single(other) for other in mesh.scope.alternatives(resource)):
+        if (resource.ns, resource.name) in scaled or resource.key in several:
             continue
         yield Draft(
             resource.place_at("spec", "replicas") if _replicas(resource) else resource.place(),

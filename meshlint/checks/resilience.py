@@ -305,8 +305,7 @@ def _is_application(mesh: Mesh, service: Service) -> bool:
     """Not a gateway, not outside of the mesh, not an alias: something whose callers are proxies."""
     if service.kind != "service" or service.namespace in ("kube-system", mesh.config.root):
         return False
-    workloads = mesh.registry.workloads_of(service)
-    planes = [mesh.data_planes.of(workload) for workload in workloads]
+    planes = mesh.data_planes.among(mesh.registry.workloads_of(service))
     return any(p.known and p.value.value in ("sidecar", "ambient") for p in planes)
 
 
@@ -707,11 +706,15 @@ def retry_missing(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
 def circuit_breaker_missing(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
     if not mesh.config.setting("defaultTrafficPolicy").is_(None):
         return
+    broken: dict[tuple[str, str], bool] = {}
     for service in mesh.registry.services:
         if not service.ports or not _is_application(mesh, service):
             continue
         rules = mesh.destination_rules.for_host(service.namespace, service)
-        if any(map(_breaks_circuits, rules)):
+        key = (service.namespace, service.host)
+        if key not in broken:
+            broken[key] = any(map(_breaks_circuits, rules))
+        if broken[key]:
             continue
         confidence = "high" if rules else _absence(mesh, service.namespace)
         if confidence:

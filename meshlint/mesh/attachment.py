@@ -87,7 +87,9 @@ class Attachments:
         self._vague: dict[str, list[Resource]] = defaultdict(list)
         self._by_target: dict[tuple[str, str, str], list[Resource]] = defaultdict(list)
         self._workloads: dict[int, list[Workload]] = {}
+        self._selected: dict[tuple[object, ...], list[Workload]] = {}
         self._cache: dict[tuple[object, ...], Attached] = {}
+        self._shared: dict[str, Attached] = {}
         self._revisioned = any(REVISION in policy.labels for policy in self.policies)
         for policy in self.policies:
             self._index(policy)
@@ -105,7 +107,10 @@ class Attachments:
         return self.of(proxy_of(workload))
 
     def workloads_of(self, policy: Resource) -> list[Workload]:
-        """The workloads of the input whose own proxies enforce the policy, without doubt."""
+        """The workloads of the input whose own proxies enforce the policy, without doubt.
+
+        Policies with the same selector share one list.
+        """
         found = self._workloads.get(id(policy))
         if found is None:
             found = self._find_workloads(policy)
@@ -134,6 +139,8 @@ class Attachments:
     def _attached(self, proxy: Proxy) -> Attached:
         if proxy.kind is ProxyKind.WAYPOINT:
             return Attached(tuple(self._targeting(proxy)))
+        if not self._selecting and not self._by_target and proxy.namespace:
+            return self._of_all(proxy.namespace)
         found = list(self._targeting(proxy)) if proxy.gateway else []
         maybe: list[Resource] = []
         for namespace in dict.fromkeys((self.root, proxy.namespace)):
@@ -147,6 +154,14 @@ class Attachments:
         if not proxy.namespace:
             maybe += [p for p in self.policies if p.ns != self.root and selects(p, proxy) is not False]
         return Attached(tuple(found), tuple(maybe))
+
+    def _of_all(self, namespace: str) -> Attached:
+        """Where no policy chooses among the pods of a namespace, all of its proxies share one answer."""
+        if namespace not in self._shared:
+            homes = dict.fromkeys((self.root, namespace))
+            found = tuple(policy for home in homes for policy in self._everywhere.get(home, ()))
+            self._shared[namespace] = Attached(found)
+        return self._shared[namespace]
 
     def _read(self, attached: Attached, workload: Workload | None) -> Attached:
         """What the control plane of the proxy reads of it; what it only may read is doubtful."""
@@ -186,9 +201,13 @@ class Attachments:
                 for w in self.mesh.workloads.matching({GATEWAY_NAME: name}, policy.ns)
                 if not _is_waypoint(w)
             ]
-        namespace = None if policy.ns == self.root else policy.ns
-        found = self.mesh.workloads.matching(selector_of(policy) or {}, namespace)
-        return [w for w in found if not _is_waypoint(w)]
+        selector = selector_of(policy) or {}
+        key = (policy.ns, frozenset(selector.items()))
+        if key not in self._selected:
+            namespace = None if policy.ns == self.root else policy.ns
+            found = self.mesh.workloads.matching(selector, namespace)
+            self._selected[key] = [w for w in found if not _is_waypoint(w)]
+        return self._selected[key]
 
 
 def proxy_of(workload: Workload) -> Proxy:

@@ -140,6 +140,16 @@ class Policy:
         return tuple(_rule(item) for item in node.items if isinstance(item, Mapping))
 
     @cached_property
+    def literals(self) -> dict[str, list[str]]:
+        """The values that rules compare each field with, in order, without repetition."""
+        found: dict[str, dict[str, None]] = {}
+        for rule in self.rules:
+            for predicate in rule.predicates:
+                values = dict.fromkeys(v.text for v in (*predicate.values, *predicate.nots))
+                found.setdefault(predicate.field, {}).update(values)
+        return {field: list(values) for field, values in found.items()}
+
+    @cached_property
     def dry_run(self) -> bool:
         return self.resource.annotations.get(DRY_RUN) in _TRUE
 

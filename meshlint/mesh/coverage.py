@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from enum import Enum
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from meshlint.mesh.access import Access
@@ -393,13 +393,8 @@ def _concrete(host: str) -> str:
 
 def _literals(policies: Iterable[Policy], name: str) -> list[str]:
     """All values that policies compare a part of a request with, in order, without repetition."""
-    found: dict[str, None] = {}
-    for policy in policies:
-        for rule in policy.rules:
-            for predicate in rule.predicates:
-                if predicate.field == name:
-                    found.update(dict.fromkeys(v.text for v in (*predicate.values, *predicate.nots)))
-    return list(found)
+    several = [found for policy in policies if (found := policy.literals.get(name))]
+    return several[0] if len(several) == 1 else list(dict.fromkeys(chain.from_iterable(several)))
 
 
 def _api_rule(exposure: Exposure, rule: Mapping) -> Fact[Requirement]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from functools import cached_property
 from ipaddress import ip_address, ip_network
@@ -55,6 +56,7 @@ class DataPlanes:
     def __init__(self, mesh: Mesh) -> None:
         self.mesh = mesh
         self._cache: dict[int, Fact[DataPlane]] = {}
+        self._among: dict[int, tuple[Sequence[Workload], list[Fact[DataPlane]]]] = {}
 
     def of(self, workload: Workload) -> Fact[DataPlane]:
         """What carries the traffic of the pods."""
@@ -62,6 +64,16 @@ class DataPlanes:
         if fact is None:
             fact = self._cache[id(workload)] = self._decide(workload)
         return fact
+
+    def among(self, workloads: Sequence[Workload]) -> list[Fact[DataPlane]]:
+        """What carries the traffic of several workloads: the first of each answer, in their order."""
+        known = self._among.get(id(workloads))
+        if known is None or len(workloads) < 2:
+            facts = [self.of(workload) for workload in workloads]
+            first = {(f.state, f.value if f.known else None, f.certain): f for f in reversed(facts)}
+            distinct = sorted(first.values(), key=facts.index) if len(first) > 1 else list(first.values())
+            known = self._among[id(workloads)] = (workloads, distinct)
+        return known[1]
 
     def in_mesh(self, workload: Workload) -> bool | None:
         """Does any part of the mesh carry the traffic of the pods? None is unknown."""

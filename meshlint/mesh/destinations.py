@@ -74,6 +74,7 @@ class Reference:
 class Destinations:
     def __init__(self, mesh: Mesh) -> None:
         self.mesh = mesh
+        self._ports: dict[int, list[Service]] = {}
 
     @cached_property
     def all(self) -> list[Reference]:
@@ -100,6 +101,17 @@ class Destinations:
             certain |= pods
             possible.add(gateway.namespace)
         return certain, possible
+
+    def with_known_ports(self, reference: Reference) -> list[Service]:
+        """The services of a destination, where all of their ports are written as numbers."""
+        state = reference.state
+        if id(state) not in self._ports:
+            services = [s for s in state.services if s.kind != "external-name"] if state.found else []
+            known = all(
+                s.ports and len(s.ports) == len(s.resource.mappings("spec", "ports")) for s in services
+            )
+            self._ports[id(state)] = services if known else []
+        return self._ports[id(state)]
 
     def _exported(self, reference: Reference) -> set[str] | None:
         """The namespaces that alone see the rule, where its VirtualServices name them."""

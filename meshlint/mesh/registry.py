@@ -101,7 +101,7 @@ class Registry:
         for service in self.services:
             self._hosts.add(service.host, service)
         self._workloads: dict[int, list[Workload]] = {}
-        self._by_workload: dict[int, list[Service]] | None = None
+        self._selected: dict[tuple[str, frozenset[tuple[str, str]]], list[Workload]] = {}
 
     def resolve(self, host: str, namespace: str) -> str:
         """The full name of a host that an object of the namespace writes."""
@@ -141,24 +141,35 @@ class Registry:
         return frozenset(map(str, setting)) if isinstance(setting, list) and setting else _EVERYBODY
 
     def workloads_of(self, service: Service) -> list[Workload]:
-        """Workloads that the selector of the service selects."""
+        """Workloads that the selector of the service selects: one list for all of one selector."""
         known = self._workloads.get(id(service))
         if known is None:
-            known = (
-                self.mesh.workloads.matching(service.selector, service.namespace) if service.selector else []
-            )
-            self._workloads[id(service)] = known
+            key = (service.namespace, frozenset(service.selector.items()))
+            if key not in self._selected:
+                namespace, selector = service.namespace, service.selector
+                self._selected[key] = self.mesh.workloads.matching(selector, namespace) if selector else []
+            known = self._workloads[id(service)] = self._selected[key]
         return known
 
     def services_of(self, workload: Workload) -> list[Service]:
-        """Services that select the workload."""
-        if self._by_workload is None:
-            index: dict[int, list[Service]] = defaultdict(list)
-            for service in self.services:
-                for selected in self.workloads_of(service):
-                    index[id(selected)].append(service)
-            self._by_workload = index
+        """Services that select the workload: one list for all that the same ones select."""
         return self._by_workload.get(id(workload), [])
+
+    @cached_property
+    def _by_workload(self) -> dict[int, list[Service]]:
+        alike: dict[int, list[int]] = defaultdict(list)  # numbers of services by the list that they select
+        for number, service in enumerate(self.services):
+            alike[id(self.workloads_of(service))].append(number)
+        chosen: dict[int, list[int]] = defaultdict(list)  # such lists by workload
+        for selected, numbers in alike.items():
+            for workload in self.workloads_of(self.services[numbers[0]]):
+                chosen[id(workload)].append(selected)
+        merged: dict[tuple[int, ...], list[Service]] = {}
+        for lists in chosen.values():
+            if tuple(lists) not in merged:
+                numbers = sorted(number for selected in lists for number in alike[selected])
+                merged[tuple(lists)] = [self.services[number] for number in numbers]
+        return {workload: merged[tuple(lists)] for workload, lists in chosen.items()}
 
     def target_port(self, service: Service, port: ServicePort | int, workload: Workload) -> Fact[int]:
         """The container port that a port of the service leads to."""

@@ -62,6 +62,7 @@ class _Config:
 
 def virtual_service(mesh: Mesh, options: Options) -> Iterator[Draft]:
     """VirtualServices for hosts of the ambient mesh that no waypoint reads."""
+    known: _Known = {}
     for resource in mesh.scope.of(ISTIO_NETWORKING, "VirtualService"):
         routes = [route for route in mesh.routes.of(resource) if route.mesh]
         if not routes:
@@ -69,11 +70,12 @@ def virtual_service(mesh: Mesh, options: Options) -> Iterator[Draft]:
         hosts = _hosts(mesh, resource, texts(resource.get("spec", "hosts")))
         codes = ("KIA1109", "KIA1113", "KIA1114") if any(r.protocol != "tcp" for r in routes) else ()
         sees = partial(_exported, mesh, resource)
-        yield from _unread(mesh, _Config(resource, hosts, "routes what is sent to", sees, codes))
+        yield from _unread(mesh, _Config(resource, hosts, "routes what is sent to", sees, codes), known)
 
 
 def destination_rule(mesh: Mesh, options: Options) -> Iterator[Draft]:
     """DestinationRules for hosts of the ambient mesh that no waypoint reads."""
+    known: _Known = {}
     for rule in mesh.destination_rules.all:
         if _for_gateways(mesh, rule):
             continue
@@ -89,7 +91,7 @@ def destination_rule(mesh: Mesh, options: Options) -> Iterator[Draft]:
             codes,
             tuple(("only a proxy for HTTP does this", place) for _, place, _ in parts[:1]),
         )
-        yield from _unread(mesh, config)
+        yield from _unread(mesh, config, known)
 
 
 def mesh_route(mesh: Mesh, options: Options) -> Iterator[Draft]:
@@ -156,11 +158,17 @@ def _looked_up(mesh: Mesh, rule: DestinationRule, client: str, owner: str) -> bo
 # -- what no waypoint reads -----------------------------------------------------------------------
 
 
-def _unread(mesh: Mesh, config: _Config) -> Iterator[Draft]:
+#: the services of a host, and whether the pods of each are in ambient mode
+_Known = dict[str, tuple[list[Service], list[Fact[bool]]]]
+
+
+def _unread(mesh: Mesh, config: _Config, known: _Known) -> Iterator[Draft]:
     judged: set[str] = set()
     for place, full in config.hosts:
-        services = [service for service in mesh.registry.by_host(full) if _may_be_ambient(service)]
-        captured = [_captured(mesh, service) for service in services]
+        if full not in known:
+            services = [service for service in mesh.registry.by_host(full) if _may_be_ambient(service)]
+            known[full] = services, [_captured(mesh, service) for service in services]
+        services, captured = known[full]
         if not services or not all(fact.is_(True) for fact in captured):
             continue
         if full not in judged:
@@ -177,7 +185,7 @@ def _may_be_ambient(service: Service) -> bool:
 
 def _captured(mesh: Mesh, service: Service) -> Fact[bool]:
     """Are the pods of a service in ambient mode?"""
-    planes = [mesh.data_planes.of(workload) for workload in mesh.registry.workloads_of(service)]
+    planes = mesh.data_planes.among(mesh.registry.workloads_of(service))
     if planes:
         ambient = all(plane.is_(DataPlane.AMBIENT) for plane in planes)
         return Fact.of(ambient, *planes[0].because[:1], certain=all(plane.certain for plane in planes))

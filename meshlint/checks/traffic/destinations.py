@@ -296,7 +296,7 @@ def _hidden(mesh: Mesh, reference: Reference) -> _Problem | None:
 
 
 def _port_missing(mesh: Mesh, reference: Reference) -> _Problem | None:
-    services = _with_known_ports(reference)
+    services = mesh.destinations.with_known_ports(reference)
     if reference.port is None or not services:
         return None
     if any(service.port(reference.port) is not None for service in services):
@@ -317,20 +317,9 @@ def _port_missing(mesh: Mesh, reference: Reference) -> _Problem | None:
     )
 
 
-def _with_known_ports(reference: Reference) -> list[Service]:
-    """The services of a destination, where all of their ports are written as numbers."""
-    if not reference.state.found:
-        return []
-    services = [s for s in reference.state.services if s.kind != "external-name"]
-    known = all(
-        s.ports and len(s.ports) == len(s.resource.mappings("spec", "ports")) for s in services
-    )  # fmt: skip
-    return services if known else []
-
-
 def _port_open(mesh: Mesh, reference: Reference) -> _Problem | None:
     """A service with several ports and a destination that names none (spec traffic 1.6)."""
-    services = _with_known_ports(reference)
+    services = mesh.destinations.with_known_ports(reference)
     if not services or reference.target.get("port") is not None or any(len(s.ports) < 2 for s in services):
         return None
     numbers = {port.number for service in services for port in service.ports}

@@ -138,10 +138,16 @@ _Entry = tuple[Service, ServicePort]
 
 def conflicting_ports(mesh: Mesh, options: Options) -> Iterator[Draft]:
     said: set[tuple[int, int]] = set()
+    judged: set[tuple[int, tuple[tuple[str, int], ...]]] = set()
     for workload in mesh.workloads.all:
-        services = [s for s in mesh.registry.services_of(workload) if s.resource.kind == "Service"]
-        if not services or not _has_proxy(mesh, workload):
+        selecting = mesh.registry.services_of(workload)
+        if len(selecting) < 1 or not _has_proxy(mesh, workload):
             continue
+        alike = (id(selecting), tuple((port.name, port.number) for port in workload.ports))
+        if alike in judged:  # the same Services lead to the same ports
+            continue
+        judged.add(alike)
+        services = [service for service in selecting if service.resource.kind == "Service"]
         for number, entries in _by_target(mesh, services, workload).items():
             yield from _judge(workload, number, entries, said)
 

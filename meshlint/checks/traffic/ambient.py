@@ -96,11 +96,12 @@ def destination_rule(mesh: Mesh, options: Options) -> Iterator[Draft]:
 
 def mesh_route(mesh: Mesh, options: Options) -> Iterator[Draft]:
     """Routes of the Gateway API for hosts of the ambient mesh that no waypoint reads."""
+    known: _Known = {}
     for resource, refs in parents(mesh).items():
         hosts = tuple((ref.place(), host) for ref in refs for host in _parent_hosts(mesh, ref))
         if hosts:
             sees = partial(_route_seen, resource.ns)
-            yield from _unread(mesh, _Config(resource, hosts, "routes what is sent to", sees))
+            yield from _unread(mesh, _Config(resource, hosts, "routes what is sent to", sees), known)
 
 
 def _parent_hosts(mesh: Mesh, ref: Ref) -> Iterator[str]:

@@ -69,6 +69,11 @@ class ResourceRef:
     namespace: str | None
     name: str
 
+    @property
+    def title(self) -> str:
+        """How reports call it: ``Deployment shop/cart``."""
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class Suppression:

@@ -7,7 +7,6 @@ Kubernetes object (no `kind` and `apiVersion`) gives nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import field
 from functools import cached_property
 
 from meshlint.records import dataclass
@@ -176,14 +175,6 @@ class TextPlace:
     file: SourceFile
     start: int
     end: int
-
-
-@dataclass(slots=True)
-class Inventory:
-    """All resources of a run, in input order, with the files they came from."""
-
-    files: list[SourceFile] = field(default_factory=list)
-    resources: list[Resource] = field(default_factory=list)
 
 
 def resources_in(

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from meshlint.findings import Draft
-from meshlint.mesh.access import PLAIN, Access
+from meshlint.mesh.access import Access
 from meshlint.mesh.attachment import Proxy, proxy_of
-from meshlint.mesh.authz import Action, Clause, Policy, Predicate, Request, Rule, rule_matches
+from meshlint.mesh.authz import PLAIN, Action, Clause, Policy, Predicate, Request, Rule, rule_matches
 from meshlint.mesh.clients import DeclaredCall
 from meshlint.mesh.coverage import Covered, Probe, Requirement, coverage_of_holders
 from meshlint.mesh.exposure import Entry, Exposure

@@ -7,7 +7,7 @@ from typing import Any
 
 from meshlint.findings import Draft
 from meshlint.mesh.attachment import proxy_of, references_of, selector_of
-from meshlint.mesh.authz import Action, Clause, Peer, Policy, Predicate, Request, Rule, rule_matches
+from meshlint.mesh.authz import PLAIN, Action, Clause, Policy, Predicate, Request, Rule, rule_matches
 from meshlint.mesh.dataplane import DataPlane
 from meshlint.mesh.exposure import INGRESS_SELECTOR
 from meshlint.mesh.facts import Fact
@@ -21,8 +21,6 @@ from meshlint.mesh.workloads import Workload
 from meshlint.records import dataclass
 from meshlint.resources import Place
 from meshlint.source.nodes import Scalar
-
-_PLAIN = Peer(mtls=False)
 
 # -- breadth -----------------------------------------------------------------------------------------
 
@@ -349,7 +347,7 @@ def _first_bypass(policy: Policy, rule: Rule, ports: _PlainPorts) -> Draft | Non
 
 def _identity_that_fails(policy: Policy, rule: Rule) -> Predicate | None:
     """The identity field by which a plain-text caller escapes a DENY or is let in by an ALLOW."""
-    plain = rule_matches(rule, Request(peer=_PLAIN), policy)
+    plain = rule_matches(rule, Request(peer=PLAIN), policy)
     if policy.action is Action.DENY:
         positive = (p for p in rule.predicates if p.identity and p.values)
         return next(positive, None) if plain is False else None

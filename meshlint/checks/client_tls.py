@@ -20,7 +20,7 @@ from meshlint.mesh.workloads import Workload
 from meshlint.records import dataclass
 from meshlint.resources import Place
 from meshlint.source.nodes import Mapping as MappingNode
-from meshlint.source.nodes import Node, Scalar, Sequence, int_of, mappings, string_map, text_of
+from meshlint.source.nodes import Node, Scalar, Sequence, int_of, is_true, mappings, string_map, text_of
 from meshlint.source.templates import is_placeholder
 
 Options = Mapping[str, Any]
@@ -312,8 +312,7 @@ def _dropped(mesh: Mesh, rule: DestinationRule, entry: MappingNode, top: Node, m
 
 def insecure_skip_verify(mesh: Mesh, options: Options) -> Iterator[Draft]:
     for block in mesh.client_tls.blocks:
-        node = block.tls.get("insecureSkipVerify")
-        if isinstance(node, Scalar) and node.value is True:
+        if is_true(block.tls.get("insecureSkipVerify")):
             yield Draft(
                 block.place("insecureSkipVerify"),
                 f"{block.title} turns off the verification of the certificate of {block.rule.host}",
@@ -377,8 +376,7 @@ def external_san(mesh: Mesh, options: Options) -> Iterator[Draft]:
 
 def _of_any_host(mesh: Mesh, block: TlsBlock) -> Draft | None:
     """Hosts of a wildcard that are called where they are: the request alone says whose name is expected."""
-    skipped = block.tls.get("insecureSkipVerify")
-    if isinstance(skipped, Scalar) and skipped.value is True:
+    if is_true(block.tls.get("insecureSkipVerify")):
         return None
     for service in mesh.registry.covering(block.rule.host):
         resource = service.resource
@@ -401,8 +399,7 @@ def _of_any_host(mesh: Mesh, block: TlsBlock) -> Draft | None:
 def _unverified(block: TlsBlock, old: bool) -> Draft | None:
     authority = text_of(block.tls.get("caCertificates")) or text_of(block.tls.get("credentialName"))
     sni = text_of(block.tls.get("sni"))
-    skipped = block.tls.get("insecureSkipVerify")
-    if isinstance(skipped, Scalar) and skipped.value is True:
+    if is_true(block.tls.get("insecureSkipVerify")):
         return None
     host = block.rule.host
     codes = () if text_of(block.tls.get("caCertificates")) else (_code(block),)

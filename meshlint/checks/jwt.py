@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from meshlint.findings import Draft
+from meshlint.findings import CONFIDENCES, Draft
 from meshlint.mesh.attachment import Proxy, ProxyKind, proxy_of, references_of, selector_of
 from meshlint.mesh.authn import Authentication, JwtRule, host_of, in_cluster
 from meshlint.mesh.authz import Action, Policy, Request
+from meshlint.mesh.claims import CLAIMS
 from meshlint.mesh.coverage import UNHEARD, Covered, Requirement, probes
-from meshlint.mesh.exposure import CLAIMS_HEADER, INGRESS_SELECTOR, Exposure
+from meshlint.mesh.exposure import INGRESS_SELECTOR, Exposure
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.routes import MESH, Route, gateway_key
@@ -21,7 +22,6 @@ from meshlint.resources import Place, Resource
 from meshlint.source.nodes import Mapping as MappingNode
 from meshlint.source.nodes import Node, Scalar, mappings, text_of, texts
 
-_RANKS = ("high", "medium", "low")
 _JWKS_FILTER = "BLOCKED_CIDRS_IN_JWKS_URIS"
 
 # -- is a token required? ----------------------------------------------------------------------------
@@ -41,7 +41,7 @@ def missing(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
         opened = [(e, c) for e, c in asked if c.requirement.is_(Requirement.NOT_REQUIRED)]
         rated = list(_rated(mesh, opened, deliberate))
         if rated:
-            covered, exposure, confidence = min(rated, key=lambda r: _RANKS.index(r[2]))
+            covered, exposure, confidence = min(rated, key=lambda r: CONFIDENCES.index(r[2]))
             part = "" if len(opened) == len(asked) else f" on {_shown(covered)}"
             others = {
                 id(e.place.node): e.place for _, e, _ in rated if e.place.node is not exposure.place.node
@@ -533,7 +533,7 @@ def _claim_headers(resource: Resource) -> Iterator[Scalar]:
                     yield from (
                         key
                         for key, _ in node.index.values()
-                        if key.text.lower().startswith((CLAIMS_HEADER + ".", CLAIMS_HEADER + "["))
+                        if key.text.lower().startswith((CLAIMS + ".", CLAIMS + "["))
                     )
 
 

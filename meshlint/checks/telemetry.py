@@ -32,7 +32,7 @@ from meshlint.mesh.telemetry import (
 from meshlint.mesh.workloads import Workload
 from meshlint.resources import Place
 from meshlint.source.nodes import Mapping as YamlMapping
-from meshlint.source.nodes import Scalar, mappings, text_of
+from meshlint.source.nodes import Scalar, is_true, mappings, text_of
 
 Options = Mapping[str, Any]
 
@@ -134,8 +134,7 @@ def tracing_no_provider(mesh: Mesh, options: Options) -> Iterator[Draft]:
 
 def _speaks(entry: YamlMapping, mode: str) -> bool:
     """Is an entry for a direction, and does it want spans?"""
-    off = entry.get("disableSpanReporting")
-    return mode in modes_of(entry.get("match")) and not (isinstance(off, Scalar) and off.value is True)
+    return mode in modes_of(entry.get("match")) and not is_true(entry.get("disableSpanReporting"))
 
 
 def _evidence(evidence: Evidence) -> str | None:

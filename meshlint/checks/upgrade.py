@@ -21,7 +21,7 @@ from meshlint.records import dataclass
 from meshlint.resources import Place, Resource
 from meshlint.schema.compile import numbers
 from meshlint.source.nodes import Mapping as MappingNode
-from meshlint.source.nodes import Node, Scalar, Sequence, int_of, mappings, text_of, texts
+from meshlint.source.nodes import Scalar, Sequence, int_of, is_true, mappings, text_of, texts
 
 Options = Mapping[str, Any]
 #: the place that is concerned, and others that have to do with it
@@ -215,12 +215,8 @@ def _mirrors(mesh: Mesh) -> Iterator[Concern]:
 def _tracing(mesh: Mesh) -> Iterator[Concern]:
     for resource in mesh.scope.of(ISTIO_TELEMETRY, "Telemetry"):
         entries = resource.mappings("spec", "tracing")
-        if entries and not all(_true(entry.get("disableSpanReporting")) for entry in entries):
+        if entries and not all(is_true(entry.get("disableSpanReporting")) for entry in entries):
             yield resource.place_at("spec", "tracing", part="key"), ()
-
-
-def _true(node: Node | None) -> bool:
-    return isinstance(node, Scalar) and node.value is True
 
 
 def _limits(mesh: Mesh) -> Iterator[Concern]:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from meshlint.checks.admission.blocks import Block, spec
 from meshlint.checks.admission.mesh_sources import title_of, written
 from meshlint.findings import Draft
+from meshlint.mesh.claims import CLAIMS
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.releases import (
     CHECKS_GATEWAY_API,
@@ -35,7 +36,6 @@ Options = Mapping[str, Any]
 
 _BUNDLE: Final = "gateway.networking.k8s.io/bundle-version"
 _UNSERVED: Final = {"v1beta1": "IST0156", "v1": "IST0172"}
-_CLAIM: Final = "@request.auth.claims"
 #: what waypoints read at their own risk (spec traffic 7.8)
 _ON_WAYPOINTS: Final = {
     "VirtualService": "a VirtualService on a waypoint",
@@ -181,7 +181,7 @@ def _claims(mesh: Mesh) -> Iterator[Draft]:
         for part in ("headers", "withoutHeaders"):
             for node in _values(resource.root, ("spec", "http", "match", part)):
                 for name, (key, _) in node.index.items():
-                    if name.lower().startswith(_CLAIM):
+                    if name.lower().startswith(CLAIMS):
                         yield _experimental(experiment, resource.place(key))
 
 

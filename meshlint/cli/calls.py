@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any, Final
 
-from meshlint.cli.state import ALL, Answer, At, Wanted, answer_of
+from meshlint.cli.state import ALL, Answer, At, Wanted, answer_of, json_object
 from meshlint.findings import ResourceRef, reference
 from meshlint.mesh.access import Access
 from meshlint.mesh.calls import Callers, Calls, Target
@@ -90,7 +90,7 @@ class CallState:
 
     def plain(self) -> dict[str, Any]:
         """As data for JSON, with the keys of the report."""
-        return asdict(self, dict_factory=_json_object)
+        return asdict(self, dict_factory=json_object)
 
     def text(self, look: Paint) -> Iterator[str]:
         """Lines: per service and port who is allowed, who is not, and the lines that decide it."""
@@ -105,10 +105,6 @@ def calls_of(mesh: Mesh, wanted: Wanted = ALL) -> CallState:
     """All Services with pods of their own, or those that are asked for."""
     found = (s for s in mesh.registry.services if s.kind in ("service", "headless"))
     return CallState(tuple(_state(mesh, s) for s in found if wanted(s.resource)))
-
-
-def _json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    return {"apiVersion" if key == "api_version" else key: value for key, value in pairs}
 
 
 def _state(mesh: Mesh, service: Service) -> ServiceState:
@@ -150,7 +146,7 @@ def _callers_state(callers: Callers) -> CallersState:
 
 
 def _service(service: ServiceState, look: Paint) -> Iterator[str]:
-    yield f"{look.bold(_title(service.resource))}  {look.dim(service.host)}  {_at(service.at)}"
+    yield f"{look.bold(service.resource.title)}  {look.dim(service.host)}  {service.at.text}"
     if service.exported_to is not None:
         yield f"  exported to {', '.join(service.exported_to) or 'nobody'}"
     for port in service.ports:
@@ -161,7 +157,7 @@ def _service(service: ServiceState, look: Paint) -> Iterator[str]:
         yield from (_calls(one, calls) for one in sorted(calls, key=_last))
     for unseen in service.unseen:
         more = f" and {unseen.more} more with the same hosts" if unseen.more else ""
-        yield f"  unseen by the pods of {_title(unseen.sidecar)}{more}  ({_at(unseen.at)})"
+        yield f"  unseen by the pods of {unseen.sidecar.title}{more}  ({unseen.at.text})"
     yield ""
 
 
@@ -175,7 +171,7 @@ def _alike(ports: Iterable[PortState]) -> dict[tuple[CallsState, ...], list[str]
     for port in ports:
         groups: dict[tuple[tuple[CallsState, ...], int | None], list[str]] = defaultdict(list)
         for target in port.targets:
-            groups[target.calls, target.port].append(_title(target.workload))
+            groups[target.calls, target.port].append(target.workload.title)
         for (calls, number), titles in groups.items():
             found[calls].append(f"{_port(port)} -> {number or '?'} of {_some_of(titles)}")
     return found
@@ -201,7 +197,7 @@ def _calls(calls: CallsState, every: tuple[CallsState, ...]) -> str:
     whom = "everybody" if len(every) == 1 else "; ".join(_limited(calls.callers, every))
     notes = [note for note in (calls.requests, answer.reason) if note]
     word += _OPEN * _open(answer)
-    notes += [", ".join(dict.fromkeys(map(_at, answer.because[:_MOST])))] if answer.because else []
+    notes += [", ".join(dict.fromkeys(at.text for at in answer.because[:_MOST]))] if answer.because else []
     return f"    {word:<9} {whom}" + (f"  ({'; '.join(notes)})" if notes else "")
 
 
@@ -221,7 +217,7 @@ def _limited(callers: tuple[CallersState, ...], every: tuple[CallsState, ...]) -
 
 
 def _named(callers: CallersState) -> str:
-    pods = _some(tuple(map(_title, callers.workloads)), callers.count - len(callers.workloads))
+    pods = _some(tuple(w.title for w in callers.workloads), callers.count - len(callers.workloads))
     names = _some(callers.names[:_MOST], callers.more + max(len(callers.names) - _MOST, 0))
     plural = "s" * (len(callers.names) > 1)
     match callers.kind:
@@ -236,12 +232,3 @@ def _named(callers: CallersState) -> str:
 
 def _some(shown: tuple[str, ...], more: int) -> str:
     return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
-
-
-def _title(resource: ResourceRef) -> str:
-    where = f"{resource.namespace}/" if resource.namespace else ""
-    return f"{resource.kind} {where}{resource.name}"
-
-
-def _at(at: At) -> str:
-    return f"{at.file}:{at.line}"

@@ -44,6 +44,10 @@ class At:
         location = locate(place)
         return At(location.file, location.start_line, location.start_column)
 
+    @property
+    def text(self) -> str:
+        return f"{self.file}:{self.line}"
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -117,10 +121,11 @@ class State:
 
     def plain(self) -> dict[str, Any]:
         """As data for JSON, with the keys of the report."""
-        return asdict(self, dict_factory=_json_object)
+        return asdict(self, dict_factory=json_object)
 
 
-def _json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The fields of a record under the keys of the report."""
     return {"apiVersion" if key == "api_version" else key: value for key, value in pairs}
 
 

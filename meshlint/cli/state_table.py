@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshlint.cli.state import Answer, At, ExposureState, RouteState, State, WorkloadState
-from meshlint.findings import ResourceRef
+from meshlint.cli.state import Answer, ExposureState, RouteState, State, WorkloadState
 from meshlint.report.paint import Paint
 
 _LABEL = 14
@@ -28,14 +27,14 @@ def table(state: State, look: Paint) -> Iterator[str]:
 
 
 def _workload(workload: WorkloadState, look: Paint) -> Iterator[str]:
-    yield f"{look.bold(_title(workload.resource))}   {_at(workload.at)}"
+    yield f"{look.bold(workload.resource.title)}   {workload.at.text}"
     yield _line("data plane", workload.data_plane)
     for port in workload.ports:
         yield _line(f"mTLS {port.port}" if port.port else "mTLS", port.mtls)
     for policy in workload.authentication:
-        yield _row("authentication", policy.effect, f"{_title(policy.resource)}, {_at(policy.at)}")
+        yield _row("authentication", policy.effect, f"{policy.resource.title}, {policy.at.text}")
     for policy in workload.authorization:
-        yield _row("authorization", policy.effect, f"{_title(policy.resource)}, {_at(policy.at)}")
+        yield _row("authorization", policy.effect, f"{policy.resource.title}, {policy.at.text}")
     yield _line("token", workload.token)
     for exposure in workload.exposures:
         yield from _exposure(exposure)
@@ -44,13 +43,13 @@ def _workload(workload: WorkloadState, look: Paint) -> Iterator[str]:
 
 def _exposure(exposure: ExposureState) -> Iterator[str]:
     hosts = ", ".join(exposure.hosts) or "any host"
-    yield _row("exposed", _title(exposure.by), f"{hosts}, {_at(exposure.at)}")
+    yield _row("exposed", exposure.by.title, f"{hosts}, {exposure.at.text}")
     for answer in exposure.token:
         yield _line("  token", answer)
 
 
 def _route(route: RouteState, look: Paint) -> Iterator[str]:
-    yield f"{look.bold(_title(route.resource))} ({route.protocol} rule)   {_at(route.at)}"
+    yield f"{look.bold(route.resource.title)} ({route.protocol} rule)   {route.at.text}"
     yield _row("hosts", ", ".join(route.hosts) or "none")
     via = [*route.gateways, *(("the mesh",) if route.mesh else ())]
     yield _row("through", ", ".join(via) or "nothing in the input")
@@ -65,19 +64,10 @@ def _line(label: str, answer: Answer) -> str:
     notes = [answer.reason] if answer.reason else []
     if answer.state == "known" and not answer.certain:
         notes.append("as far as the input shows")
-    lines = list(dict.fromkeys(map(_at, answer.because)))
+    lines = list(dict.fromkeys(at.text for at in answer.because))
     notes += [", ".join(lines[:3])] if lines else []
     return _row(label, value, "; ".join(notes))
 
 
 def _row(label: str, value: str, note: str = "") -> str:
     return f"  {label:<{_LABEL}} {value:<{_VALUE}}  {note}".rstrip()
-
-
-def _title(resource: ResourceRef) -> str:
-    where = f"{resource.namespace}/" if resource.namespace else ""
-    return f"{resource.kind} {where}{resource.name}"
-
-
-def _at(at: At) -> str:
-    return f"{at.file}:{at.line}"

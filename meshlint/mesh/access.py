@@ -12,7 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from meshlint.mesh.attachment import Proxy, ProxyKind, proxy_of
-from meshlint.mesh.authz import Action, Decision, Outcome, Peer, Policy, Request
+from meshlint.mesh.authz import PLAIN, Action, Decision, Outcome, Peer, Policy, Request
 from meshlint.mesh.client_tls import ClientMode, Verdict
 from meshlint.mesh.dataplane import DataPlane
 from meshlint.mesh.facts import Fact
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from meshlint.mesh.registry import Service
     from meshlint.mesh.routes import Route
     from meshlint.mesh.workloads import Workload
-
-PLAIN = Peer(mtls=False)
 
 
 class Access(Enum):

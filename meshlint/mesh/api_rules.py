@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.matches import HttpRequest, takes
 from meshlint.records import dataclass
-from meshlint.source.nodes import Mapping, Scalar, mappings, text_of
+from meshlint.source.nodes import Mapping, is_true, mappings, text_of
 
 if TYPE_CHECKING:
     from meshlint.mesh.authz import Peer, Request, Token
@@ -95,8 +95,7 @@ def _together(found: list[Fact[Admission]], token: Token | None) -> Fact[Admissi
 def _strategy(rule: Route, token: Token | None) -> Fact[Admission]:
     """noAuth, jwt or extAuth of the rule that takes the request."""
     node, place, title = rule.node, rule.place(), rule.resource.title
-    open_ = node.get("noAuth")
-    if isinstance(open_, Scalar) and open_.value is True:
+    if is_true(node.get("noAuth")):
         return Fact.of(Admission(True), place, reason=title)
     if node.get("extAuth") is not None:
         return Fact.of(Admission(None), place, reason=title)

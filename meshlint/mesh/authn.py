@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from meshlint.mesh.attachment import Attachments, Proxy, attachment_problem
 from meshlint.mesh.scope import ISTIO_SECURITY
 from meshlint.records import dataclass
-from meshlint.source.nodes import Mapping, Node, Scalar, mappings, text_of, texts
+from meshlint.source.nodes import Mapping, Node, Scalar, is_true, mappings, text_of, texts
 from meshlint.source.templates import is_placeholder
 
 if TYPE_CHECKING:
@@ -34,8 +34,7 @@ class JwtRule:
         self.jwks_uri = text_of(node.get("jwksUri")) or ""
         self.jwks = text_of(node.get("jwks")) or ""
         self.audiences = tuple(item.text for item in texts(node.get("audiences")))
-        forward = node.get("forwardOriginalToken")
-        self.forwards = isinstance(forward, Scalar) and forward.value is True
+        self.forwards = is_true(node.get("forwardOriginalToken"))
 
     @cached_property
     def locations(self) -> frozenset[str]:

@@ -11,12 +11,12 @@ from collections.abc import Mapping as MappingOf
 from dataclasses import field, replace
 from enum import Enum
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from meshlint.mesh.attachment import Attachments, Proxy, attachment_problem
 from meshlint.mesh.candidates import MANY, Candidates
 from meshlint.mesh.claims import Claims
-from meshlint.mesh.facts import all_of
+from meshlint.mesh.facts import all_of, every, some
 from meshlint.mesh.labels import DRY_RUN
 from meshlint.mesh.scope import ISTIO_SECURITY
 from meshlint.mesh.values import value_matches
@@ -186,6 +186,10 @@ class Peer:
     service_account: str | None = None
 
 
+#: a caller without mutual TLS
+PLAIN: Final = Peer(mtls=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
     """A valid token. `issuer` and `subject` None: any; `audiences` empty: any; `claims` None: any others."""
@@ -350,12 +354,12 @@ def rule_matches(rule: Rule, request: Request, policy: Policy) -> bool | None:
     if sources is not None and answer is not False:
         answer = all_of(answer, _clause_matches(sources, request, policy))
     if rule.conditions and answer is not False:
-        answer = all_of(answer, _all(_holds(c, request, policy) for c in rule.conditions))
+        answer = all_of(answer, every(_holds(c, request, policy) for c in rule.conditions))
     return answer
 
 
 def _clause_matches(clauses: tuple[Clause, ...], request: Request, policy: Policy) -> bool | None:
-    return _any(_all(_holds(p, request, policy) for p in c.predicates) for c in clauses)
+    return some(every(_holds(p, request, policy) for p in c.predicates) for c in clauses)
 
 
 def _holds(predicate: Predicate, request: Request, policy: Policy) -> bool | None:
@@ -374,29 +378,7 @@ def _one_of(
     values: tuple[Scalar, ...], likely: Candidates | None, name: str, request: Request, policy: Policy
 ) -> bool | None:
     texts = [v.text for v in values] if likely is None else likely.of(request, policy.namespace)
-    return _any(value_matches(name, text, request, policy.namespace) for text in texts)
-
-
-def _all(answers: Iterable[bool | None]) -> bool | None:
-    """Three-valued AND that stops at the first False."""
-    result: bool | None = True
-    for answer in answers:
-        if answer is False:
-            return False
-        if answer is None:
-            result = None
-    return result
-
-
-def _any(answers: Iterable[bool | None]) -> bool | None:
-    """Three-valued OR that stops at the first True."""
-    result: bool | None = False
-    for answer in answers:
-        if answer:
-            return True
-        if answer is None:
-            result = None
-    return result
+    return some(value_matches(name, text, request, policy.namespace) for text in texts)
 
 
 def _rule(node: Mapping) -> Rule:

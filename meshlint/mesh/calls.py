@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from meshlint.mesh.access import PLAIN, Access
+from meshlint.mesh.access import Access
 from meshlint.mesh.api_rules import ACCOUNT as GATEWAY_ACCOUNT
 from meshlint.mesh.attachment import proxy_of
-from meshlint.mesh.authz import Action, Peer, Policy, Predicate, Request, Rule, rule_matches
+from meshlint.mesh.authz import PLAIN, Action, Peer, Policy, Predicate, Request, Rule, rule_matches
 from meshlint.mesh.destination_rules import ELSEWHERE, DestinationRule
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.hosts import HostIndex

@@ -14,6 +14,8 @@ from typing import Any, Final
 #: claims by their steps; hashable, as tokens are
 Claims = tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
 
+#: how the headers begin by which a match of a route asks for claims
+CLAIMS: Final = "@request.auth.claims"
 #: texts that the proxy splits at spaces
 _SPLIT: Final = frozenset({("scope",), ("permission",)})
 _BRACKETS: Final = re.compile(r"\[([^\]]*)\]")

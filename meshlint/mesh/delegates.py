@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping as MappingOf
 from typing import TYPE_CHECKING
 
-from meshlint.source.nodes import Mapping, Node, Scalar, mappings, string_map, text_of, texts
+from meshlint.source.nodes import Mapping, Node, Scalar, is_true, mappings, string_map, text_of, texts
 
 if TYPE_CHECKING:
     from meshlint.mesh.mesh import Mesh
@@ -55,7 +55,7 @@ def compatible(root: Mapping, leaf: Mapping) -> bool:
     """Can both matches hold for one request, as far as Istio merges them?"""
     if not all(_strings_fit(root.get(name), leaf.get(name)) for name in _STRING_FIELDS):
         return False
-    if _truth(root.get("ignoreUriCase")) != _truth(leaf.get("ignoreUriCase")):
+    if is_true(root.get("ignoreUriCase")) != is_true(leaf.get("ignoreUriCase")):
         return False
     if not all(_maps_fit(root.get(name), leaf.get(name)) for name in _MAP_FIELDS):
         return False
@@ -99,7 +99,3 @@ def _string_match(node: Node | None) -> MappingOf[str, str]:
     if not isinstance(node, Mapping):
         return {}
     return {kind: text for kind in ("exact", "prefix", "regex") if (text := text_of(node.get(kind)))}
-
-
-def _truth(node: Node | None) -> bool:
-    return isinstance(node, Scalar) and node.value is True

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from meshlint.mesh.attachment import Proxy, ProxyKind, proxy_of
 from meshlint.mesh.authz import Peer
+from meshlint.mesh.claims import CLAIMS
 from meshlint.mesh.dataplane import DataPlane
 from meshlint.mesh.ingress import IngressBackend, backends_of, class_of
 from meshlint.mesh.labels import GATEWAY_CLASS, GATEWAY_NAME
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from meshlint.mesh.workloads import Workload
 
 INGRESS_SELECTOR = {"istio": "ingressgateway"}
-CLAIMS_HEADER = "@request.auth.claims"
 _KNATIVE_GATEWAY = ("knative-serving", "knative-ingress-gateway")
 _HTTP_SERVERS = frozenset(("HTTP", "HTTP2", "GRPC", "HTTPS", "GRPC-WEB"))
 _CLIENT_CERTIFICATES = frozenset(("MUTUAL", "OPTIONAL_MUTUAL", "ISTIO_MUTUAL"))
@@ -181,7 +181,7 @@ class Exposures:
                 yield Match()
             for match in used:
                 headers = match.get("headers")
-                if isinstance(headers, Mapping) and any(h.startswith(CLAIMS_HEADER) for h in headers):
+                if isinstance(headers, Mapping) and any(h.startswith(CLAIMS) for h in headers):
                     continue
                 yield _virtual_service_match(match)
         elif route.api == "APIRule":

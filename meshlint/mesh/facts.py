@@ -6,6 +6,7 @@ may read `value` of a fact that is not known; use `known`, `unknown`, `conflict`
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -92,13 +93,31 @@ class Fact(Generic[T]):
 
 def all_of(*answers: bool | None) -> bool | None:
     """Three-valued AND; None is unknown."""
-    if any(answer is False for answer in answers):
-        return False
-    return None if any(answer is None for answer in answers) else True
+    return every(answers)
 
 
 def any_of(*answers: bool | None) -> bool | None:
     """Three-valued OR; None is unknown."""
-    if any(answer is True for answer in answers):
-        return True
-    return None if any(answer is None for answer in answers) else False
+    return some(answers)
+
+
+def every(answers: Iterable[bool | None]) -> bool | None:
+    """Three-valued AND that stops at the first False."""
+    result: bool | None = True
+    for answer in answers:
+        if answer is False:
+            return False
+        if answer is None:
+            result = None
+    return result
+
+
+def some(answers: Iterable[bool | None]) -> bool | None:
+    """Three-valued OR that stops at the first True."""
+    result: bool | None = False
+    for answer in answers:
+        if answer:
+            return True
+        if answer is None:
+            result = None
+    return result

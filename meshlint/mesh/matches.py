@@ -6,13 +6,13 @@ match must all hold.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from collections.abc import Mapping as MappingOf
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
-from meshlint.mesh.claims import Claims, steps_of, values_of
-from meshlint.mesh.facts import all_of
+from meshlint.mesh.claims import CLAIMS, Claims, steps_of, values_of
+from meshlint.mesh.facts import all_of, every
 from meshlint.mesh.regex import full_match
 from meshlint.mesh.routes import gateway_key
 from meshlint.mesh.strings import matches_template
@@ -23,6 +23,7 @@ from meshlint.source.nodes import (
     Scalar,
     Sequence,
     int_of,
+    is_true,
     mappings,
     string_map,
     text_of,
@@ -33,7 +34,6 @@ from meshlint.source.templates import is_placeholder
 if TYPE_CHECKING:
     from meshlint.mesh.routes import Route
 
-CLAIMS: Final = "@request.auth.claims"
 _STRINGS: Final = ("exact", "prefix", "regex")
 #: conditions that become header or query matchers of Envoy, which keep a rule from being a catch-all
 _NARROWING: Final = ("headers", "withoutHeaders", "queryParams", "method", "authority", "scheme")
@@ -145,7 +145,7 @@ def _scalars(node: Node | None) -> Iterator[Scalar]:
 
 def virtual_service_takes(match: Mapping, request: HttpRequest) -> bool | None:
     """uri, scheme, method, authority, headers, withoutHeaders and queryParams."""
-    return _all(_virtual_service_answers(match, request))
+    return every(_virtual_service_answers(match, request))
 
 
 def is_catch_all(match: Mapping | None) -> bool:
@@ -183,8 +183,7 @@ def _compared(kind: str, wanted: str, text: str, folded: bool) -> bool | None:
 
 
 def _virtual_service_answers(match: Mapping, request: HttpRequest) -> Iterator[bool | None]:
-    folded = match.get("ignoreUriCase")
-    ignores_case = isinstance(folded, Scalar) and folded.value is True
+    ignores_case = is_true(match.get("ignoreUriCase"))
     yield string_takes(match.get("uri"), request.path, folded=ignores_case)
     for name, text in (
         ("method", request.method), ("scheme", request.scheme), ("authority", request.authority),
@@ -248,7 +247,7 @@ def _pseudo(name: str, request: HttpRequest) -> str | None:
 
 def _http_route_takes(match: Mapping, request: HttpRequest) -> bool | None:
     method = text_of(match.get("method"))
-    return _all(
+    return every(
         (
             _path(match.get("path"), request.path),
             None if is_placeholder(method) else method in (None, request.method),
@@ -294,7 +293,7 @@ def _grpc_route_takes(match: Mapping, request: HttpRequest) -> bool | None:
         for key, text in (("service", service), ("method", name)):
             wanted = text_of(method.get(key))
             answers.append(True if wanted is None else _compared(kind, wanted, text, False))
-    return _all((*answers, *_named(match.get("headers"), request.header)))
+    return every((*answers, *_named(match.get("headers"), request.header)))
 
 
 def _api_rule_takes(rule: Mapping, request: HttpRequest) -> bool | None:
@@ -312,14 +311,3 @@ def _api_rule_takes(rule: Mapping, request: HttpRequest) -> bool | None:
 def _entries(node: Node | None) -> Iterator[tuple[str, Node]]:
     if isinstance(node, Mapping):
         yield from ((name, pair[1]) for name, pair in node.index.items())
-
-
-def _all(answers: Iterable[bool | None]) -> bool | None:
-    """Three-valued AND that stops at the first False."""
-    result: bool | None = True
-    for answer in answers:
-        if answer is False:
-            return False
-        if answer is None:
-            result = None
-    return result

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 _Rules = HostIndex[tuple[int, str, Route]]
 
 _HTTP_PORT: Final = 80
-_HTTPS: Final = frozenset({"HTTPS", "TLS"})
 
 
 class Matching:
@@ -240,7 +239,7 @@ class Matching:
     def _through(self, gateway: Gateway, request: HttpRequest, host: str) -> Fact[Served]:
         servers = [s for s in gateway.servers if request.port in (None, s.port) and _offers(s, host)]
         if request.scheme:
-            servers = [s for s in servers if (s.protocol in _HTTPS) is (request.scheme == "https")]
+            servers = [s for s in servers if (s.protocol in TLS_LIKE) is (request.scheme == "https")]
         if request.port is None:
             servers = [s for s in servers if not s.https_redirect] or servers
         other = self._offered_beside(gateway, servers, request, host)
@@ -279,7 +278,7 @@ class Matching:
         return None
 
     def _at_server(self, gateway: Gateway, server: Server, request: HttpRequest, host: str) -> Fact[Served]:
-        scheme = request.scheme or ("https" if server.protocol in _HTTPS else "http")
+        scheme = request.scheme or ("https" if server.protocol in TLS_LIKE else "http")
         request = replace(request, port=server.port, scheme=scheme)
         place = gateway.resource.place(server.node)
         if server.https_redirect:
@@ -380,7 +379,7 @@ def _not_sent_to_https(answers: list[Fact[Served]], request: HttpRequest) -> lis
 
 def _merge(one: Server, other: Server) -> bool:
     """Are two servers of a port merged, so that their hosts are one list?"""
-    return all(s.asks == "http" and s.protocol not in _HTTPS and not s.https_redirect for s in (one, other))
+    return all(s.asks == "http" and s.protocol not in TLS_LIKE and not s.https_redirect for s in (one, other))
 
 
 def _owners_of(rules: _Rules, gateway: Gateway, host: str) -> list[Owner]:

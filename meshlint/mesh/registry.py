@@ -41,7 +41,7 @@ _APP_PROTOCOLS: Final = {
     "kubernetes.io/wss": "HTTPS",
 }
 _EVERYBODY: Final = frozenset({"*"})
-_SERVER_FIRST_PORTS: Final = frozenset({25, 53, 3306, 27017})
+SERVER_FIRST_PORTS: Final = frozenset({25, 53, 3306, 27017})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -245,7 +245,7 @@ def protocol_of(name: str, app_protocol: str = "", number: int = 0, transport: s
     protocol = text.partition("-")[0]
     if protocol in _KNOWN:
         return protocol
-    return "TCP" if number in _SERVER_FIRST_PORTS else ""
+    return "TCP" if number in SERVER_FIRST_PORTS else ""
 
 
 def _kind(spec: Mapping | None) -> str:

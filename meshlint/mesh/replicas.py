@@ -68,11 +68,6 @@ class Replicas:
             return Fact.missing(f"the pods of {service.host} are not in the input")
         return self._sum(workloads)
 
-    def scaler_of(self, workload: Workload) -> Resource | None:
-        """The autoscaler of a workload, if one is in the input."""
-        found = self._scalers.get((workload.kind, workload.namespace, workload.name))
-        return found[0][0] if found else None
-
     def _sum(self, workloads: Iterable[Workload]) -> Fact[Count]:
         by_object: dict[tuple[str, str, str, str], list[Fact[Count]]] = defaultdict(list)
         for workload in workloads:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 MESH: Final = "mesh"
 _GATEWAY_ROUTES: Final = {"HTTPRoute": "http", "GRPCRoute": "http", "TLSRoute": "tls", "TCPRoute": "tcp"}
-_LISTENER_KINDS: Final = {
+LISTENER_KINDS: Final = {
     "HTTP": frozenset({"HTTPRoute", "GRPCRoute"}),
     "HTTPS": frozenset({"HTTPRoute", "GRPCRoute"}),
     "TLS": frozenset({"TLSRoute", "TCPRoute"}),
@@ -527,7 +527,7 @@ class _Parents:
         allowed = (
             {text_of(k.get("kind")) for k in kinds}
             if kinds
-            else _LISTENER_KINDS.get(listener.protocol, frozenset(_GATEWAY_ROUTES))
+            else LISTENER_KINDS.get(listener.protocol, frozenset(_GATEWAY_ROUTES))
         )
         if self.resource.kind not in allowed:
             return False

@@ -258,14 +258,7 @@ class Telemetries:
 
     def logging(self, workload: Workload, mode: str) -> Fact[Logging]:
         """Who writes access logs of a proxy for one direction."""
-        return self._logging(self.layers(workload), mode)
-
-    def logging_at(self, telemetry: Telemetry, mode: str) -> Fact[Logging]:
-        """The same where an object is the uppermost layer."""
-        return self._logging([*self.below(telemetry), [telemetry]], mode)
-
-    def _logging(self, layers: Iterable[list[Telemetry]], mode: str) -> Fact[Logging]:
-        found, defaults = self._entries(layers, LOGGING), self.defaults(LOGGING)
+        found, defaults = self._entries(self.layers(workload), LOGGING), self.defaults(LOGGING)
         if not found.known or not defaults.known:
             return _open(found if not found.known else defaults)
         entries = [e for e in found.value if mode in e.modes]

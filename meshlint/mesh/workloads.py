@@ -15,7 +15,7 @@ from functools import cached_property
 from meshlint.mesh.scope import Scope
 from meshlint.records import dataclass
 from meshlint.resources import Place, Resource
-from meshlint.source.nodes import Mapping, Node, Scalar, int_of, mappings, string_map, text_of
+from meshlint.source.nodes import Mapping, Node, Scalar, int_of, is_true, mappings, string_map, text_of
 
 #: (group, kind) -> path of the object that has the pod's `metadata` and `spec`
 POD_TEMPLATES: dict[tuple[str, str], tuple[str, ...]] = {
@@ -161,8 +161,7 @@ class Workload:
 
     @property
     def host_network(self) -> bool:
-        node = self.pod_spec.get("hostNetwork") if self.pod_spec else None
-        return isinstance(node, Scalar) and node.value is True
+        return is_true(self.pod_spec.get("hostNetwork") if self.pod_spec else None)
 
     @property
     def service_account(self) -> str:

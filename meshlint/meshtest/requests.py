@@ -11,8 +11,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from meshlint.mesh.access import PLAIN
-from meshlint.mesh.authz import Token
+from meshlint.mesh.authz import PLAIN, Token
 from meshlint.mesh.claims import Claims, claims_of
 from meshlint.mesh.dataplane import DataPlane
 from meshlint.mesh.facts import Fact

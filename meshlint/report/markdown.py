@@ -92,13 +92,7 @@ def _section(report: Report, findings: list[Finding], room: int) -> tuple[str, i
 
 def _row(finding: Finding) -> str:
     at, about = finding.location, finding.resource
-    name = ""
-    if about is not None:
-        name = (
-            f"{about.kind} {about.namespace}/{about.name}"
-            if about.namespace
-            else f"{about.kind} {about.name}"
-        )
+    name = about.title if about is not None else ""
     place = escape(f"{at.file}:{at.start_line}:{at.start_column}")
     return f"| {place} | {escape(name)} | {escape(finding.message)} |\n"
 

@@ -18,8 +18,6 @@ from meshlint.source.files import Document, SourceFile
 from meshlint.source.nodes import Mapping, Node, Scalar, Sequence, mappings, text_of, texts
 from meshlint.source.patches import changes_of
 
-GROUP = "kustomize.config.k8s.io"
-
 #: fields that change names, namespaces, labels, ports or hosts, or bring objects from elsewhere
 _TRANSFORMERS = (
     "namePrefix", "nameSuffix", "commonLabels", "labels", "patches", "patchesStrategicMerge",

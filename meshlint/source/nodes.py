@@ -15,8 +15,6 @@ from typing import Any, Final, Union
 Node = Union["Scalar", "Mapping", "Sequence"]
 Plain = str | int | float | bool | None | list[Any] | dict[str, Any]
 
-STR_TAG: Final = "tag:yaml.org,2002:str"
-
 #: libyaml allows 1,000; no manifest comes near, and every walk over a tree may recurse this deep
 NESTING_LIMIT: Final = 200
 
@@ -305,6 +303,11 @@ def text_of(node: Node | None) -> str | None:
     if isinstance(node, Scalar):
         return node.text if node.style or node.text not in _NULLS else None
     return None
+
+
+def is_true(node: Node | None) -> bool:
+    """Is it the boolean true? No text is, nor a node that is absent."""
+    return isinstance(node, Scalar) and node.value is True
 
 
 def int_of(node: Node | None) -> int | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from meshlint.mesh.access import PLAIN, Access, in_chain
-from meshlint.mesh.authz import Peer, Request
+from meshlint.mesh.access import Access, in_chain
+from meshlint.mesh.authz import PLAIN, Peer, Request
 from meshlint.mesh.coverage import Requirement
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.scope import Settings

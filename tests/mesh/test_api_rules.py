@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from meshlint.mesh.access import PLAIN, Access
-from meshlint.mesh.authz import Peer, Request, Token
+from meshlint.mesh.access import Access
+from meshlint.mesh.authz import PLAIN, Peer, Request, Token
 from meshlint.mesh.scope import Settings
 from tests.mesh.test_jwt import NAMESPACES, WORKLOAD, ap
 from tests.support import mesh_of

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from meshlint.mesh.access import PLAIN, Access
+from meshlint.mesh.access import Access
+from meshlint.mesh.authz import PLAIN
 from meshlint.mesh.matches import HttpRequest, Sender
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.outcomes import Outcomes

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 from meshlint.findings import Draft
 from meshlint.mesh.mesh import Mesh
 from meshlint.resources import Place, Resource
-from meshlint.source.nodes import Mapping, Node, Scalar, Sequence, int_of
+from meshlint.source.nodes import Mapping, Node, Scalar, Sequence, int_of, is_true
 from meshlint.source.templates import is_placeholder
 
 T = TypeVar("T")
@@ -83,8 +83,7 @@ class Block(NamedTuple):
 
     def true(self, name: str) -> bool:
         """Is the boolean under a key written as true?"""
-        node = self.node.get(name)
-        return isinstance(node, Scalar) and node.value is True
+        return is_true(self.node.get(name))
 
     def enum(self, name: str, zero: str) -> str | None:
         """The word of an enumeration; `zero` is what an absent one means; None where unknown."""

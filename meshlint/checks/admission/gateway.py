@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 from meshlint.checks.admission import server_tls
 from meshlint.checks.admission.blocks import Block, once, refused, spec
@@ -11,6 +11,7 @@ from meshlint.checks.admission.grammar import (
     HTTP,
     PROTOCOLS,
     TLS,
+    UNIX,
     ip_problem,
     label_problem,
     port_problem,
@@ -25,8 +26,6 @@ from meshlint.source.nodes import Sequence
 from meshlint.source.templates import is_placeholder
 
 Options = Mapping[str, Any]
-
-_UNIX: Final = "unix://"
 
 
 def name(mesh: Mesh, options: Options) -> Iterator[Draft]:
@@ -77,7 +76,7 @@ def _port(server: Block, port: Block) -> Iterator[Draft]:
             "use one of HTTP, HTTPS, HTTP2, GRPC, GRPC-Web, TCP, TLS, MONGO, REDIS, MYSQL",
         )
     number = port.number("number")
-    unix = (server.text("bind") or "").startswith(_UNIX)
+    unix = (server.text("bind") or "").startswith(UNIX)
     if number is not None and port_problem(number) and not (number == 0 and unix):
         yield refused(
             port.place("number"),
@@ -164,7 +163,7 @@ def bind(mesh: Mesh, options: Options) -> Iterator[Draft]:
         written = server.text("bind")
         if not written:
             continue
-        path = written.removeprefix(_UNIX)
+        path = written.removeprefix(UNIX)
         number = server.node.dig("port", "number")
         port = server.block("port")
         if path == written:

@@ -35,7 +35,10 @@ TLS: Final = frozenset({"https", "tls"})
 #: "TCP family": what rules about opaque ports mean; TLS is a part of it
 TCP: Final = frozenset({"tcp", "https", "tls", "mongo", "redis", "mysql"})
 PROTOCOLS: Final = HTTP | TCP | {"udp"}
+#: in bytes
 LONGEST_REGEX: Final = 1024
+#: how addresses begin that are paths of Unix domain sockets
+UNIX: Final = "unix://"
 
 
 def label_problem(text: str) -> str:

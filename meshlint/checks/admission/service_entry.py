@@ -12,6 +12,7 @@ from meshlint.checks.admission.grammar import (
     PROTOCOLS,
     TCP,
     TLS,
+    UNIX,
     domain_problem,
     ip_problem,
     label_problem,
@@ -21,7 +22,7 @@ from meshlint.checks.admission.grammar import (
 )
 from meshlint.checks.admission.selectors import label_keys
 from meshlint.checks.admission.virtual_service_matches import labels as label_map
-from meshlint.checks.admission.workload_entry import UNIX, address_of
+from meshlint.checks.admission.workload_entry import address_of
 from meshlint.findings import Draft
 from meshlint.mesh.labels import AUTO_ALLOCATE, USE_WAYPOINT
 from meshlint.mesh.mesh import Mesh

@@ -12,6 +12,7 @@ from meshlint.checks.admission.grammar import (
     HTTP,
     PROTOCOLS,
     TLS,
+    UNIX,
     domain_problem,
     ip_problem,
     label_problem,
@@ -28,7 +29,6 @@ from meshlint.source.nodes import Scalar, Sequence
 
 Options = Mapping[str, Any]
 
-_UNIX: Final = "unix://"
 #: the release that lets egress hosts leave hosts of single namespaces out
 _EXCLUDES: Final = "1.31"
 _PARTS: Final = ("egress", "ingress", "outboundTrafficPolicy", "inboundConnectionPool")
@@ -143,8 +143,8 @@ def default_endpoint(mesh: Mesh, options: Options) -> Iterator[Draft]:
 
 
 def _endpoint_problem(written: str) -> str:
-    if written.startswith(_UNIX):
-        return unix_path_problem(written.removeprefix(_UNIX))
+    if written.startswith(UNIX):
+        return unix_path_problem(written.removeprefix(UNIX))
     host, colon, port = written.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     if bracketed:
@@ -330,7 +330,7 @@ def _socket(listener: Block, sockets: set[str]) -> Iterator[Draft]:
     bind = listener.text("bind")
     if bind is None and not listener.lacks("bind"):
         return
-    path = (bind or "").removeprefix(_UNIX)
+    path = (bind or "").removeprefix(UNIX)
     if not bind or path == bind or unix_path_problem(path):
         yield refused(
             listener.place("bind" if bind else "port", "value" if bind else "key"),

@@ -7,18 +7,16 @@ schema of the CRD.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 from meshlint.checks.admission.blocks import Block, refused, spec, warned
-from meshlint.checks.admission.grammar import domain_problem, ip_problem
+from meshlint.checks.admission.grammar import UNIX, domain_problem, ip_problem
 from meshlint.checks.admission.virtual_service_matches import labels as label_map
 from meshlint.findings import Draft
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.scope import ISTIO_NETWORKING
 
 Options = Mapping[str, Any]
-
-UNIX: Final = "unix://"
 
 
 def address(mesh: Mesh, options: Options) -> Iterator[Draft]:

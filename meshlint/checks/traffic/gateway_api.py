@@ -15,7 +15,7 @@ from meshlint.mesh.gateways import Gateway, Server
 from meshlint.mesh.hosts import intersect
 from meshlint.mesh.labels import GATEWAY_NAME
 from meshlint.mesh.mesh import Mesh
-from meshlint.mesh.routes import Route
+from meshlint.mesh.routes import LISTENER_KINDS, Route
 from meshlint.mesh.scope import GATEWAY_API, ISTIO_NETWORKING
 from meshlint.resources import Resource
 from meshlint.source.nodes import Mapping as YamlMapping
@@ -24,12 +24,6 @@ from meshlint.source.templates import is_placeholder
 
 Options = Mapping[str, Any]
 
-_KINDS: Final = {
-    "HTTP": frozenset({"HTTPRoute", "GRPCRoute"}),
-    "HTTPS": frozenset({"HTTPRoute", "GRPCRoute"}),
-    "TLS": frozenset({"TLSRoute", "TCPRoute"}),
-    "TCP": frozenset({"TCPRoute"}),
-}
 _PARENT: Final = ("KIA1401",)
 
 
@@ -141,7 +135,7 @@ def _kind_allowed(kind: str, listener: Server) -> bool:
     listed = mappings(listener.node.dig("allowedRoutes", "kinds"))
     if listed:
         return any(text_of(entry.get("kind")) == kind for entry in listed)
-    return kind in _KINDS.get(listener.protocol, frozenset(ROUTES))
+    return kind in LISTENER_KINDS.get(listener.protocol, frozenset(ROUTES))
 
 
 def _wrong_kind(ref: Ref, gateway: Gateway, listener: Server) -> Draft:

@@ -10,18 +10,18 @@ from collections.abc import Iterator
 from typing import Final
 
 from meshlint.findings import Draft
+from meshlint.mesh.exposure import INGRESS_SELECTOR
 from meshlint.mesh.gateways import Gateway
 from meshlint.mesh.mesh import Mesh
 from meshlint.source.nodes import Scalar
 
-_INGRESS: Final = {"istio": "ingressgateway"}
 _HOMES: Final = ("istio-system", "istio-ingress")
 
 
 def put_elsewhere(mesh: Mesh, gateway: Gateway, port: int, item: Scalar) -> Iterator[Draft]:
     """The Secret of an ingress gateway whose pods are not in the input is where they are not either."""
     name = item.text
-    if not mesh.suspicions or gateway.selector != _INGRESS:
+    if not mesh.suspicions or gateway.selector != INGRESS_SELECTOR:
         return
     if any(mesh.secrets.exists(home, name) for home in (mesh.config.root, *_HOMES)):
         return

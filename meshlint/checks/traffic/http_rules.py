@@ -18,12 +18,13 @@ from meshlint.checks.admission.virtual_service import http_rules, rules, specs
 from meshlint.checks.admission.virtual_service import weights as refused_weights
 from meshlint.checks.admission.virtual_service_actions import redirect as refused_redirects
 from meshlint.checks.traffic import inert
+from meshlint.checks.traffic.match_pitfalls import dot_for_any_letter
 from meshlint.findings import Draft
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.scope import GATEWAY_API
 from meshlint.resources import Place, Resource
 from meshlint.source.nodes import Mapping as YamlMapping
-from meshlint.source.nodes import Scalar, Sequence, mappings, text_of, texts
+from meshlint.source.nodes import Scalar, Sequence, is_true, mappings, text_of, texts
 
 Options = Mapping[str, Any]
 
@@ -38,9 +39,6 @@ _SCHEMES: Final = ("https://", "http://")
 #: a star after the scheme with no dot behind it: evil-example.com is in https://.*example.com
 _NO_BOUNDARY: Final = re.compile(r"^\^?https?\??://\(?(?:\.\*|\.\+)\)?[A-Za-z0-9]")
 _QUESTION_MARK: Final = re.compile(r"(?<!\\)(?:\\\\)*(?:\\\?|\[\?\])(?![*?{])")
-#: a dot between the letters of a name, once escaped characters and classes are gone
-_WRITTEN_OUT: Final = re.compile(r"\\.|\[[^\]]*\]")
-_ANY_LETTER: Final = re.compile(r"[A-Za-z0-9-]\.[A-Za-z0-9]")
 #: sums of weights up to this are ratios, such as 3 to 1
 _RATIO: Final = 20
 
@@ -419,7 +417,7 @@ def _origin(cors: Block, origin: Block) -> Iterator[Draft]:
                 "no dot in front of the domain",
                 r"write https://([a-z0-9-]+\.)?example\.com, with a dot before the domain",
             )
-        elif form == "regex" and _ANY_LETTER.search(_WRITTEN_OUT.sub("", text)):
+        elif form == "regex" and dot_for_any_letter(text):
             yield _loose(
                 cors.resource.place(node),
                 credentials,
@@ -479,7 +477,7 @@ def _cors_filter(route: Resource, one: YamlMapping) -> Iterator[Draft]:
     if not isinstance(cors, YamlMapping) or text_of(one.get("type")) != "CORS":
         return
     credentials, origins = cors.get("allowCredentials"), cors.get("allowOrigins")
-    if isinstance(credentials, Scalar) and credentials.value is True and isinstance(origins, Sequence):
+    if is_true(credentials) and isinstance(origins, Sequence):
         for item in texts(origins):
             if item.text in ("*", "https://*", "http://*"):
                 yield _anybody(route, item, route.place(credentials))

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from meshlint.checks.admission.blocks import Block
+from meshlint.checks.admission.grammar import LONGEST_REGEX
 from meshlint.checks.admission.virtual_service import http_rules
 from meshlint.findings import Draft
 from meshlint.mesh.mesh import Mesh
@@ -28,8 +29,6 @@ _AT_END: Final = re.compile(r"(?<!\\)(?:\\\\)*\$$")
 #: keys of headers that have a field of their own
 _PSEUDO: Final = {":authority": "authority", ":path": "uri", ":method": "method", ":scheme": "scheme"}
 _DEFAULT_PORT: Final = re.compile(r":(?:80|443)$")
-#: what Istio takes, in bytes
-_LONGEST: Final = 1024
 _DEFAULT_PORTS: Final = frozenset({80, 443})
 
 
@@ -41,7 +40,7 @@ def regex(mesh: Mesh, options: Options) -> Iterator[Draft]:
         for match in rule.blocks("match"):
             for name, value in _values(match):
                 text = value.text("regex")
-                if text and len(text.encode()) <= _LONGEST:
+                if text and len(text.encode()) <= LONGEST_REGEX:
                     yield from _expression(name, value, text)
 
 
@@ -79,7 +78,7 @@ def _expression(name: str, value: Block, text: str) -> Iterator[Draft]:
             label="anchored anyway",
             help="leave the anchors out; for a part of the value write .* on either side",
         )
-    elif name in ("uri", "authority") and (dot := _ANY_LETTER.search(_WRITTEN_OUT.sub("", text))):
+    elif name in ("uri", "authority") and (dot := dot_for_any_letter(text)):
         yield Draft(
             value.place("regex"),
             f"{value.resource.title} matches the {'path' if name == 'uri' else name} with the regular "
@@ -87,6 +86,11 @@ def _expression(name: str, value: Block, text: str) -> Iterator[Draft]:
             label="any letter in place of the dot",
             help=r"write \. for a dot",
         )
+
+
+def dot_for_any_letter(text: str) -> re.Match[str] | None:
+    """A dot between letters of a name in a regular expression that is neither escaped nor in a class."""
+    return _ANY_LETTER.search(_WRITTEN_OUT.sub("", text))
 
 
 # -- vs-match-pitfall -----------------------------------------------------------------------------

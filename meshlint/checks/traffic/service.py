@@ -13,7 +13,7 @@ from meshlint.mesh.dataplane import DataPlane
 from meshlint.mesh.labels import MANAGED
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.namespaces import IGNORED_NAMESPACES
-from meshlint.mesh.registry import HTTP_LIKE, TLS_LIKE, Service, ServicePort
+from meshlint.mesh.registry import HTTP_LIKE, SERVER_FIRST_PORTS, TLS_LIKE, Service, ServicePort
 from meshlint.mesh.workloads import Workload
 from meshlint.resources import Place
 from meshlint.schema.compile import is_newer, numbers
@@ -22,7 +22,6 @@ Options = Mapping[str, Any]
 
 _KUBERNETES: Final = frozenset({"kubernetes.io/h2c", "kubernetes.io/ws", "kubernetes.io/wss"})
 #: ports whose protocol nobody guesses
-_KNOWN_PORTS: Final = frozenset({25, 53, 3306, 27017})
 _HTTP2: Final = ("grpc", "h2c", "http2")
 
 
@@ -109,7 +108,7 @@ def _port(port: Block, confidence: str) -> Iterator[Draft]:
 
 def _unclear(port: Block) -> tuple[str, str] | None:
     """The field that has to say the protocol and its text, '' if it is not there; None where one is said."""
-    if (port.text("protocol") or "TCP").upper() != "TCP" or port.number("port") in _KNOWN_PORTS:
+    if (port.text("protocol") or "TCP").upper() != "TCP" or port.number("port") in SERVER_FIRST_PORTS:
         return None
     field = "appProtocol" if port.node.get("appProtocol") is not None else "name"
     text = port.text(field)

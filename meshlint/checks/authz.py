@@ -20,7 +20,6 @@ from meshlint.mesh.scope import ISTIO_SECURITY, Evidence
 from meshlint.mesh.workloads import Workload
 from meshlint.records import dataclass
 from meshlint.resources import Place
-from meshlint.source.nodes import Scalar
 
 # -- breadth -----------------------------------------------------------------------------------------
 
@@ -225,7 +224,7 @@ def _on_tcp(
         if answer is False:
             return None
         return Draft(
-            _predicate_place(policy, field),
+            policy.place_of(field),
             f"{resource.title} denies by {_named(field)}, which does not exist on the TCP port {port} of "
             f"{workload.title}: the rule then denies {'everything' if answer else 'more than it says'} there",
             label="ignored on TCP, where the rest of the rule denies",
@@ -236,7 +235,7 @@ def _on_tcp(
     if (aimed and str(port) not in aimed) or _allowed_elsewhere(mesh, workload, request):
         return None
     return Draft(
-        _predicate_place(policy, field),
+        policy.place_of(field),
         f"{resource.title} allows by {_named(field)}, which does not exist on the TCP port {port} of "
         f"{workload.title}: the rule never matches there, and nothing else allows that port",
         label="a rule with this field is dropped on TCP",
@@ -268,13 +267,6 @@ def _allowed_elsewhere(mesh: Mesh, workload: Workload, request: Request) -> bool
 
 def _named(predicate: Predicate) -> str:
     return predicate.field
-
-
-def _predicate_place(policy: Policy, predicate: Predicate) -> Place:
-    node = predicate.key
-    if not isinstance(node, Scalar):
-        node = node.dig("key") or node
-    return policy.resource.place(node)
 
 
 # -- identities without mutual TLS -----------------------------------------------------------------------
@@ -372,7 +364,7 @@ def _bypass(policy: Policy, field: Predicate, found: _PlainPort) -> Draft:
             f"allows all but some {name}, and {where} accepts plain text: callers without mutual TLS pass"
         )
     return Draft(
-        _predicate_place(policy, field),
+        policy.place_of(field),
         f"{policy.resource.title} {effect}",
         label="a plain-text caller has no identity",
         help="require mutual TLS for these ports with a PeerAuthentication of mode STRICT",
@@ -404,7 +396,7 @@ def custom_provider(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
             for predicate in rule.predicates:
                 if predicate.identity or predicate.request_identity:
                     yield Draft(
-                        _predicate_place(policy, predicate),
+                        policy.place_of(predicate),
                         f"{resource.title} uses {predicate.field}, which a CUSTOM policy must not use",
                         label="refused with action CUSTOM",
                         help="let the external authorizer look at identities, or use an ALLOW or DENY policy",
@@ -468,7 +460,7 @@ def negative_only(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
             if predicates and all(p.nots and not p.values for p in predicates):
                 names = ", ".join(dict.fromkeys(p.field for p in predicates))
                 yield Draft(
-                    _predicate_place(policy, predicates[0]),
+                    policy.place_of(predicates[0]),
                     f"policy: a rule of {policy.resource.title} allows everything but some {names}; whatever "
                     "nobody thought of is let in",
                     label="says only what is not allowed",

@@ -20,7 +20,7 @@ from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.scope import GATEWAY_API, Evidence
 from meshlint.mesh.selection import nothing_selected
 from meshlint.mesh.workloads import Workload
-from meshlint.resources import Place, Resource
+from meshlint.resources import Resource
 from meshlint.source.nodes import Scalar, string_map
 from meshlint.source.templates import is_placeholder
 
@@ -336,7 +336,7 @@ def _at_ztunnel(mesh: Mesh, policy: Policy, workloads: list[Workload]) -> Iterat
         predicate = next((p for r in policy.rules for p in r.predicates if p.field not in _L4), None)
         if predicate is None or predicate.field == "trustDomains":
             return
-        place, what = _key(policy, predicate), f"asks for {predicate.field}"
+        place, what = policy.place_of(predicate), f"asks for {predicate.field}"
         effect = (
             "ztunnel drops the rule, so that it lets nobody in"
             if policy.action is Action.ALLOW
@@ -422,10 +422,3 @@ def _unbound(
 
 def _about_http(policy: Policy) -> bool:
     return any(p.http_only for rule in policy.rules for p in rule.predicates)
-
-
-def _key(policy: Policy, predicate: Predicate) -> Place:
-    node = predicate.key
-    if not isinstance(node, Scalar):
-        node = node.dig("key") or node
-    return policy.resource.place(node)

@@ -171,6 +171,13 @@ class Policy:
             return self.resource.place_at("spec", "rules", part="key")
         return self.resource.place_at("spec", part="key")
 
+    def place_of(self, predicate: Predicate) -> Place:
+        """The key of a field, and of a condition its own `key` where it has one."""
+        node = predicate.key
+        if not isinstance(node, Scalar):
+            node = node.dig("key") or node
+        return self.resource.place(node)
+
     def keep(self, rules: Iterable[Rule]) -> Policy:
         """The same policy with some of its rules."""
         return Policy(self.resource, tuple(rules))

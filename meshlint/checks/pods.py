@@ -18,6 +18,8 @@ Options = Mapping[str, Any]
 
 _DEFAULT_GRACE: Final = 30
 _DEFAULT_DRAIN: Final = 5 * SECOND
+#: with it the proxy waits for its connections and not for the duration
+_EXIT_EARLY: Final = "EXIT_ON_ZERO_ACTIVE_CONNECTIONS"
 _PASSING: Final = frozenset({"Job", "CronJob", "Pod"})
 
 
@@ -78,15 +80,25 @@ def _drain(mesh: Mesh, workload: Workload) -> Fact[int]:
         config = proxy_config(workload)
         if config is None:
             return Fact.missing("the annotation is a template", place)
+        if _is_true(text_of(config.dig("proxyMetadata", _EXIT_EARLY))):
+            return Fact.missing("the proxy ends with its last connection", place)
         written = config.get("terminationDrainDuration")
         if isinstance(written, Scalar):
             return _length(written.text, Fact.of("", place))
-    setting = mesh.injection.config_of(workload).setting("defaultConfig", "terminationDrainDuration")
+    mesh_config = mesh.injection.config_of(workload)
+    early = mesh_config.setting("defaultConfig", "proxyMetadata", _EXIT_EARLY)
+    if not early.known or _is_true(str(early.value)):
+        return Fact.missing("the proxy ends with its last connection", *early.because)
+    setting = mesh_config.setting("defaultConfig", "terminationDrainDuration")
     if not setting.known:
         return Fact.missing(setting.reason, *setting.because)
     if setting.value is None:
         return Fact.of(_DEFAULT_DRAIN)
     return _length(str(setting.value), setting)
+
+
+def _is_true(text: str | None) -> bool:
+    return text is not None and text.lower() in ("true", "1", "t")
 
 
 def _length(text: str, source: Fact[Any]) -> Fact[int]:

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from meshlint.findings import Draft
 from meshlint.mesh.ambient import Waypoint
-from meshlint.mesh.attachment import attachment_problem, references_of
+from meshlint.mesh.attachment import attachment_problem, proxy_of, references_of, selector_of
+from meshlint.mesh.authz import Action, Outcome, Request
 from meshlint.mesh.dataplane import DataPlane
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.gateways import Gateway
@@ -157,6 +158,7 @@ def _bypassed(mesh: Mesh, place: Place, who: str, pods: list[Workload]) -> Draft
 def bypassed(mesh: Mesh, options: Options) -> Iterator[Draft]:
     """Services whose waypoint has policies to enforce, which requests from gateways do not meet."""
     policies = _by_target(mesh)
+    own: dict[tuple[int, str], bool] = {}
     for service in mesh.registry.services if policies else ():
         if not mesh.ambient.ingress_uses_waypoint(service.resource).is_(False):
             continue
@@ -164,8 +166,10 @@ def bypassed(mesh: Mesh, options: Options) -> Iterator[Draft]:
         if not waypoint.known or waypoint.value is None or waypoint.value.broken:
             continue
         policy = _enforced(mesh, policies, service, waypoint.value)
-        route = next(_from_gateways(mesh, service), None) if policy is not None else None
-        if policy is not None and route is not None:
+        if policy is None:
+            continue
+        route = next(_unguarded(mesh, service, policy, own), None)
+        if route is not None:
             yield _past(mesh, service, waypoint, policy, *route)
 
 
@@ -197,6 +201,53 @@ def _from_gateways(mesh: Mesh, service: Service) -> Iterator[tuple[Route, Gatewa
         for gateway in route.binding.gateways:
             if gateway.istio is not False and not mesh.ambient.is_waypoint(gateway.resource):
                 yield route, gateway
+
+
+def _unguarded(
+    mesh: Mesh, service: Service, policy: Resource, own: dict[tuple[int, str], bool]
+) -> Iterator[tuple[Route, Gateway]]:
+    """Routes from gateways that have no such policy themselves, and whose calls pods do not refuse."""
+    for route, gateway in _from_gateways(mesh, service):
+        key = (id(gateway), policy.kind)
+        if key not in own:
+            own[key] = _has_its_own(mesh, gateway, policy.kind)
+        if not own[key] and not _refused(mesh, service, gateway):
+            yield route, gateway
+
+
+def _has_its_own(mesh: Mesh, gateway: Gateway, kind: str) -> bool:
+    """Does a policy of the kind attach to a gateway, wherever its pods are?"""
+    attachments = mesh.authn.attachments if kind == "RequestAuthentication" else mesh.authz.attachments
+    for proxy in mesh.exposures.proxies_of(gateway):
+        if attachments.of(proxy).policies:
+            return True
+        for policy in attachments.policies if proxy.workload is None else ():
+            selector = selector_of(policy) or {}
+            if references_of(policy) or (not selector and policy.ns != gateway.namespace):
+                continue
+            if selector.items() <= proxy.labels.items():
+                return True
+    return False
+
+
+def _refused(mesh: Mesh, service: Service, gateway: Gateway) -> bool:
+    """Do the pods let in none but others, such as the waypoint?"""
+    pods = mesh.registry.workloads_of(service)
+    return bool(pods) and all(_admits_others(mesh, workload, gateway) for workload in pods)
+
+
+def _admits_others(mesh: Mesh, workload: Workload, gateway: Gateway) -> bool:
+    policies = mesh.authz.enforced_at(proxy_of(workload))
+    if not any(policy.action is Action.ALLOW for policy in policies):
+        return False
+    domains = mesh.access.trust_domains()
+    for proxy in mesh.exposures.proxies_of(gateway):
+        peer = mesh.exposures.identity(proxy, gateway)
+        request = Request(peer=peer, http=False, trust_domains=domains)
+        decision = mesh.authz.decide(policies, request)
+        if decision.certain and decision.outcome is not Outcome.DENIED:
+            return False
+    return True
 
 
 def _past(

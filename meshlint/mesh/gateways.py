@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 #: GatewayClasses that every installation of Istio makes
 ISTIO_CLASSES: Final = frozenset({"istio", "istio-remote", "istio-waypoint", "istio-east-west"})
+#: beginnings and names of classes that platforms and other controllers make by themselves
+_OF_PLATFORMS: Final = ("gke-l7-", "asm-l7-gxlb", "azure-alb-")
+_OF_CONTROLLERS: Final = frozenset({"cilium", "nginx", "traefik"})
 
 _HTTP: Final = frozenset({"HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTP_PROXY"})
 _TLS: Final = frozenset({"HTTPS", "TLS"})
@@ -182,8 +185,13 @@ class Gateways:
             if (controller := resource.text("spec", "controllerName"))
         ]
         if not controllers:
-            return None
+            return False if made_by_others(class_name) else None
         return any(controller.startswith("istio.io/") for controller in controllers)
+
+
+def made_by_others(class_name: str) -> bool:
+    """Is a class without an object in the input one that another controller makes?"""
+    return class_name in _OF_CONTROLLERS or class_name.startswith(_OF_PLATFORMS)
 
 
 def istio_gateway(resource: Resource) -> Gateway:

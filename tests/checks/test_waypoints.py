@@ -1,4 +1,4 @@
-"""Labels that name waypoints (spec security 2.3; rows B11, B14 and B15 of its table; Kiali 3.10)."""
+"""Labels that name waypoints (spec security 2.3; rows B11, B14, B15 and B18 of its table; Kiali 3.10)."""
 
 # ruff: noqa: E501 - a row of a table is one line
 
@@ -9,8 +9,16 @@ from typing import Any
 import pytest
 
 from tests.checks.findings import findings
-from tests.checks.traffic.support import deployment
-from tests.checks.traffic.test_ambient import AMBIENT, USE, enrolled, namespace, service, waypoint
+from tests.checks.traffic.support import deployment, gateway
+from tests.checks.traffic.test_ambient import (
+    AMBIENT,
+    USE,
+    enrolled,
+    ingress,
+    namespace,
+    service,
+    waypoint,
+)
 
 COMPLETE: dict[str, Any] = {"complete": True}
 HOME = namespace(labels=f"{AMBIENT}, {USE}")
@@ -69,3 +77,62 @@ def test_outside_ambient(texts: list[str], config: dict[str, Any], confidences: 
 def test_one_finding_for_the_label_of_a_namespace() -> None:
     found = findings(HOME, deployment("a"), deployment("b"), rules=("waypoint-missing",), config=COMPLETE)
     assert [f.location.path for f in found] == ["/metadata/labels/istio.io~1use-waypoint"]
+
+
+def policy(name: str, namespace: str, whom: str, rules: str, kind: str = "AuthorizationPolicy") -> str:
+    return f"""
+apiVersion: security.istio.io/v1
+kind: {kind}
+metadata: {{name: {name}, namespace: {namespace}}}
+spec: {{{whom}, {rules}}}
+"""
+
+
+def gateway_pods(account: str = "gw") -> str:
+    text = deployment("gw", "edge", "istio: ingressgateway, sidecar.istio.io/inject: 'true'")
+    return text.replace("containers", f"serviceAccountName: {account}, containers")
+
+
+def admits(*accounts: str) -> str:
+    principals = ", ".join(f"cluster.local/ns/{account}" for account in accounts)
+    return policy(
+        "pods",
+        "shop",
+        "selector: {matchLabels: {app: a}}",
+        f"rules: [{{from: [{{source: {{principals: [{principals}]}}}}]}}]",
+    )
+
+
+READS = "rules: [{to: [{operation: {methods: [GET]}}]}]"
+TOKENS = "jwtRules: [{issuer: a.example.com, jwksUri: 'https://a.example.com/keys'}]"
+TO_WAYPOINT = "targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: wp}]"
+INGRESS_PODS = "selector: {matchLabels: {istio: ingressgateway}}"
+WAYS_IN = [
+    enrolled(),
+    HOME,
+    waypoint(),
+    deployment("a"),
+    gateway(name="gw", namespace="istio-system"),
+    ingress(),
+]
+ENFORCED = policy("reads", "shop", TO_WAYPOINT, READS)
+SIGNED = policy("jwt", "shop", TO_WAYPOINT, TOKENS, "RequestAuthentication")
+
+BYPASSED = [
+    pytest.param([ENFORCED], ["AuthorizationPolicy"], id="by a gateway"),
+    pytest.param([SIGNED], ["RequestAuthentication"], id="with tokens"),
+    pytest.param([ENFORCED, policy("in", "istio-system", INGRESS_PODS, READS)], [], id="the gateway has a policy"),
+    pytest.param([ENFORCED, gateway_pods(), policy("in", "edge", INGRESS_PODS, READS)], [], id="its pods have one"),
+    pytest.param([ENFORCED, policy("in", "edge", INGRESS_PODS, READS)], [], id="pods not in the input"),
+    pytest.param([ENFORCED, policy("in", "edge", "selector: {matchLabels: {app: b}}", READS)], ["AuthorizationPolicy"], id="others have one"),
+    pytest.param([SIGNED, policy("in", "istio-system", INGRESS_PODS, TOKENS, "RequestAuthentication")], [], id="the gateway asks for tokens"),
+    pytest.param([SIGNED, policy("in", "istio-system", INGRESS_PODS, READS)], ["RequestAuthentication"], id="a policy of another kind"),
+    pytest.param([ENFORCED, gateway_pods(), admits("shop/sa/wp")], [], id="the pods admit the waypoint alone"),
+    pytest.param([ENFORCED, gateway_pods(), admits("shop/sa/wp", "edge/sa/gw")], ["AuthorizationPolicy"], id="the pods admit the gateway"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("texts", "kinds"), BYPASSED)
+def test_bypassed(texts: list[str], kinds: list[str]) -> None:
+    found = findings(*WAYS_IN, *texts, rules=("waypoint-bypassed",))
+    assert [f.message.partition("which alone enforces ")[2].partition(" ")[0] for f in found] == kinds

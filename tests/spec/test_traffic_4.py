@@ -277,6 +277,7 @@ R_4_7 = [
     row("terminationGracePeriodSeconds < terminationDrainDuration", INJECTED, graceful(2), says="drain-beyond-grace info"),
     row("terminationGracePeriodSeconds 30", INJECTED, graceful(30)),
     row("a drain that is annotated", INJECTED, graceful(30, "terminationDrainDuration: 45s"), says="drain-beyond-grace info"),
+    row("a proxy that ends with its connections", INJECTED, graceful(30, "{terminationDrainDuration: 45s, proxyMetadata: {EXIT_ON_ZERO_ACTIVE_CONNECTIONS: \"true\"}}")),
     row("subset of 0 replicas", service(), V1_SUBSET, SENT, scaled(0), says="vs-subset-no-replicas warning"),
     row("subset of 0 replicas, weight 0", service(), V1_SUBSET, to("host: a", "host: a, subset: v1").replace("subset: v1}, weight: 50", "subset: v1}, weight: 0"), scaled(0)),
     row("subset of 0 replicas, an autoscaler", service(), V1_SUBSET, SENT, scaled(0), SCALER),

@@ -383,6 +383,7 @@ R_5_12 = [
     row("MESH_INTERNAL of a private name", entry("pay.internal", more="resolution: DNS, location: MESH_INTERNAL")),
     row("undeclared host under REGISTRY_ONLY", INJECTED, REGISTRY_ONLY, calling("https://api.payments.io/v1"), says="egress-undeclared-host warning", settings=COMPLETE),
     row("declared host under REGISTRY_ONLY", INJECTED, REGISTRY_ONLY, calling("https://api.payments.io/v1"), entry("api.payments.io"), settings=COMPLETE),
+    row("a vocabulary under REGISTRY_ONLY", INJECTED, REGISTRY_ONLY, calling("http://www.w3.org/2001/XMLSchema"), settings=COMPLETE),
     row("undeclared host under ALLOW_ANY", INJECTED, calling("https://api.payments.io/v1"), settings=COMPLETE),
     row("the same host and port in several", entry("a.com"), entry("a.com", name="b"), says="se-port-conflict warning"),
     row("NONE with a workloadSelector", entry("a.com", more="resolution: NONE, workloadSelector: {labels: {a: b}}"), says="se-validation warning"),

@@ -142,6 +142,8 @@ def _for_gateways(mesh: Mesh, rule: DestinationRule) -> bool:
     gateways = mesh.scope.within(GATEWAY_API, "Gateway", rule.namespace)
     if any(not mesh.ambient.is_waypoint(gateway) for gateway in gateways):
         return True
+    if mesh.scope.within(ISTIO_NETWORKING, "Gateway", rule.namespace):
+        return True  # the pods are seldom in a repository
     pods = mesh.workloads.within(rule.namespace)
     return any(mesh.data_planes.of(workload).is_(DataPlane.GATEWAY) for workload in pods)
 

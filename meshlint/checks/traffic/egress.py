@@ -24,6 +24,8 @@ _PRIVATE: Final = frozenset(
     {"local", "internal", "global", "svc", "mesh", "lan", "corp", "home", "intranet", "test", "localhost"}
 )
 _RESERVED: Final = ("example.com", "example.org", "example.net")
+#: hosts of addresses that name a vocabulary and are not called
+_NAMES: Final = frozenset({"www.w3.org", "schemas.xmlsoap.org", "schemas.microsoft.com", "json-schema.org"})
 
 
 # -- se-internal-external -------------------------------------------------------------------------
@@ -91,7 +93,7 @@ def undeclared(mesh: Mesh, options: Options) -> Iterator[Draft]:
 
 
 def _missing(mesh: Mesh, host: str, workload: Workload) -> bool:
-    if not _public(mesh, host) or host.endswith(_RESERVED) or mesh.registry.covering(host):
+    if not _public(mesh, host) or host.endswith(_RESERVED) or host in _NAMES or mesh.registry.covering(host):
         return False
     return mesh.existence.of(host, workload.namespace).presence is Presence.MISSING
 

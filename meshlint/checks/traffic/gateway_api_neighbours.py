@@ -13,13 +13,13 @@ from typing import Any, Final
 from meshlint.checks.admission.blocks import spec
 from meshlint.checks.traffic.neighbours import together
 from meshlint.findings import Draft
-from meshlint.mesh.gateways import ISTIO_CLASSES, Gateway, Server
+from meshlint.mesh.gateways import ISTIO_CLASSES, Gateway, Server, made_by_others
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.scope import GATEWAY_API
 from meshlint.records import dataclass
 from meshlint.resources import Place, Resource
 from meshlint.schema.suggest import sibling
-from meshlint.source.nodes import Scalar, text_of
+from meshlint.source.nodes import Scalar, string_map, text_of
 from meshlint.source.templates import is_placeholder
 
 Options = Mapping[str, Any]
@@ -141,7 +141,7 @@ _LISTENER: Final = ("KIA1501",)
 def same_address(mesh: Mesh, options: Options) -> Iterator[Draft]:
     groups: dict[str, dict[tuple[str, str, str, str], list[tuple[Resource, Place]]]] = {}
     for gateway in _gateways(mesh):
-        block = spec(gateway.resource)
+        block = None if _shares(gateway.resource) else spec(gateway.resource)
         for address in block.blocks("addresses") if block is not None else ():
             value = address.text("value")
             if value and address.enum("type", "IPAddress") == "IPAddress":
@@ -156,6 +156,24 @@ def same_address(mesh: Mesh, options: Options) -> Iterator[Draft]:
                     other, at = (second if owners is first else first)[0]
                     if together(mesh, resource, other) != "low":
                         yield _same_address(mesh, value, (resource, place), (other, at))
+
+
+def _shares(gateway: Resource) -> bool:
+    """Is the load balancer told to share an address? The Service has the annotations of its Gateway."""
+    own = string_map(gateway.get("spec", "infrastructure", "annotations"))
+    return any(name in _SHARING for name in (*gateway.annotations, *own))
+
+
+#: annotations of MetalLB, Cilium and kube-vip
+_SHARING: Final = frozenset(
+    {
+        "metallb.io/allow-shared-ip",
+        "metallb.universe.tf/allow-shared-ip",
+        "lbipam.cilium.io/sharing-key",
+        "io.cilium/lb-ipam-sharing-key",
+        "kube-vip.io/loadbalancerSharedIP",
+    }
+)
 
 
 def _same_address(mesh: Mesh, value: str, one: tuple[Resource, Place], two: tuple[Resource, Place]) -> Draft:
@@ -181,7 +199,7 @@ def class_unknown(mesh: Mesh, options: Options) -> Iterator[Draft]:
             continue
         block = spec(gateway.resource)
         name = block.text("gatewayClassName") if block is not None else None
-        if block is None or not name or name in ISTIO_CLASSES:
+        if block is None or not name or name in ISTIO_CLASSES or made_by_others(name):
             continue
         if mesh.scope.find(GATEWAY_API, "GatewayClass", "", name):
             continue

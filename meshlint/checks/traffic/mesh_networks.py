@@ -39,6 +39,7 @@ _NAMED_BY_ISTIOCTL: Final = "istio-remote-secret"
 def unknown_registry(mesh: Mesh, options: Options) -> Iterator[Draft]:
     known: frozenset[str] | None = None
     sure: str | None = None
+    own_open = not _values_given(mesh)
     for name, network in networks(mesh):
         for endpoints in network.blocks("endpoints"):
             registry = endpoints.text("fromRegistry")
@@ -46,7 +47,7 @@ def unknown_registry(mesh: Mesh, options: Options) -> Iterator[Draft]:
                 continue
             if known is None:
                 known, sure = _clusters(mesh)
-            if sure is None or registry in known:
+            if sure is None or registry in known or (own_open and not _slip(registry, known)):
                 continue
             near = sibling(registry, sorted(known))
             yield Draft(
@@ -87,6 +88,17 @@ def _own_name(mesh: Mesh) -> set[str] | None:
             return None
         found |= {str(fact.value)} if fact.value else set()
     return found
+
+
+def _values_given(mesh: Mesh) -> bool:
+    """Does the input hold what names the cluster of istiod? A ConfigMap of the mesh does not."""
+    sources = mesh.config.sources
+    return any(s.values is not None or s.env is not None for s in sources)
+
+
+def _slip(registry: str, known: frozenset[str]) -> bool:
+    """Is it a known name in another case? Any other may be that of istiod's own cluster."""
+    return registry.casefold() in {name.casefold() for name in known}
 
 
 def _keys(secret: Resource) -> Iterator[str]:

@@ -7,7 +7,15 @@ from __future__ import annotations
 import pytest
 
 from meshlint.mesh.scope import Settings
-from tests.checks.traffic.support import COMPLETE, deployment, destination_rule, findings, service, to
+from tests.checks.traffic.support import (
+    COMPLETE,
+    deployment,
+    destination_rule,
+    findings,
+    gateway,
+    service,
+    to,
+)
 
 AMBIENT = "istio.io/dataplane-mode: ambient"
 USE = "istio.io/use-waypoint: wp"
@@ -111,6 +119,7 @@ RULES = [
     pytest.param([rule("web"), enrolled(), waypoint(), namespace(), namespace("web")], [("medium", "KIA0212")], id="0212"),
     pytest.param([rule("web"), enrolled(), waypoint(), namespace()], [("low", "KIA0212")], id="0212 callers unknown"),
     pytest.param([rule("web"), enrolled(), waypoint(), namespace(), waypoint("web", "istio").replace("HBONE", "HTTP")], [], id="beside a gateway"),
+    pytest.param([rule("web"), enrolled(), waypoint(), namespace(), gateway(namespace="web")], [], id="beside a gateway of Istio's API"),
     pytest.param([rule("web"), enrolled(), waypoint(), namespace(), namespace("web"), deployment("web", "web", "app: web, sidecar.istio.io/inject: 'true'")], [("low", "KIA0212")], id="a sidecar there"),
     pytest.param([rule("web", "connectionPool: {tcp: {}}"), enrolled(), waypoint(), namespace(), namespace("web")], [("medium", "")], id="nothing of HTTP, not looked up either"),
     pytest.param([rule("istio-system"), enrolled(), waypoint(), namespace()], [], id="root namespace"),

@@ -83,6 +83,9 @@ def test_same_listener(texts: tuple[str, ...], expected: list[str]):
     assert said("gateway-api-same-listener", *texts) == expected
 
 
+TOLD = "infrastructure: {annotations: {metallb.io/allow-shared-ip: edge}}, "
+
+
 def at(value: str, kind: str = "") -> str:
     return f"addresses: [{{{f'type: {kind}, ' if kind else ''}value: {value}}}], "
 
@@ -101,6 +104,12 @@ def at(value: str, kind: str = "") -> str:
         pytest.param((gateway("a", SHARED), gateway("b", SHARED)), 0, id="one Service"),
         pytest.param(tuple(gateway(name, at("192.0.2.1")) for name in "abc"), 3, id="three"),
         pytest.param(tuple(gateway(name, at("'${IP}'")) for name in "ab"), 0, id="templated"),
+        pytest.param(tuple(gateway(name, TOLD + at("192.0.2.1")) for name in "ab"), 0, id="told to share"),
+        pytest.param(
+            (gateway("a", at("192.0.2.1")), gateway("b", at("192.0.2.1"), of="gke-l7-rilb")),
+            0,
+            id="not of Istio",
+        ),
     ],
 )
 def test_same_address(texts: tuple[str, ...], expected: int):
@@ -126,6 +135,9 @@ RELEASE = (
         pytest.param("envoy", (RELEASE,), True, ["error low"], id="an installer, complete"),
         pytest.param("envoy", (RELEASE, gateway_class("other")), False, [], id="an installer"),
         pytest.param("'${CLASS}'", (), True, [], id="templated"),
+        pytest.param("gke-l7-rilb", (), True, [], id="of a platform"),
+        pytest.param("cilium", (), True, [], id="of a controller"),
+        pytest.param("gke-l7-rilb", (gateway_class("other"),), False, [], id="of a platform, beside others"),
     ],
 )
 def test_class_unknown(name: str, others: tuple[str, ...], complete: bool, expected: list[str]):

@@ -38,6 +38,14 @@ kind: SealedSecret
 metadata: {name: remote, namespace: istio-system}
 spec: {template: {metadata: {labels: {istio/multiCluster: "true"}}}}
 """
+MESH = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: istio, namespace: istio-system}}
+data:
+  mesh: "rootNamespace: istio-system"
+  meshNetworks: "networks: {{a: {{endpoints: [{{fromRegistry: {}}}]}}}}"
+"""
 WHOLE = {"complete": True}
 OWN = "multiCluster: {clusterName: west}"
 
@@ -65,6 +73,8 @@ OWN = "multiCluster: {clusterName: west}"
         pytest.param(
             (networks("north", "multiCluster: {clusterName: '${NAME}'}"),), WHOLE, [], id="templated own name"
         ),
+        pytest.param((MESH.format("west"), secret("{east: a}")), WHOLE, [], id="own name not in the input"),
+        pytest.param((MESH.format("East"), secret("{east: a}")), WHOLE, ["medium"], id="case, own name open"),
         pytest.param((networks("north", OWN), SEALED), WHOLE, [], id="sealed"),
         pytest.param((networks("no_label", OWN),), WHOLE, [], id="refused by another rule"),
     ],

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import ip_network
 
+from meshlint.mesh.labels import TRAFFIC
 from meshlint.source.parse import parse
 
 _SIDECAR = "sidecar.istio.io/"
-_TRAFFIC = "traffic.sidecar.istio.io/"
 _READINESS = "readiness.status.sidecar.istio.io/"
 
 #: annotations that mean something on pods only
@@ -48,7 +48,7 @@ POD_ANNOTATIONS = frozenset(
             )
         ),
         *(
-            _TRAFFIC + name
+            TRAFFIC + name
             for name in (
                 "excludeInboundPorts", "excludeInterfaces", "excludeOutboundIPRanges",
                 "excludeOutboundPorts", "includeInboundPorts", "includeOutboundIPRanges",
@@ -162,9 +162,9 @@ WRITTEN_BY_ISTIO = frozenset(
 ADDED_WITHOUT_INIT = frozenset(
     {
         _SIDECAR + "interceptionMode",
-        _TRAFFIC + "excludeInboundPorts",
-        _TRAFFIC + "includeInboundPorts",
-        _TRAFFIC + "includeOutboundIPRanges",
+        TRAFFIC + "excludeInboundPorts",
+        TRAFFIC + "includeInboundPorts",
+        TRAFFIC + "includeOutboundIPRanges",
     }
 )
 
@@ -265,13 +265,13 @@ _VALIDATORS: dict[str, Callable[[str], str | None]] = {
     _READINESS + "initialDelaySeconds": _unsigned(32),
     _READINESS + "periodSeconds": _unsigned(32),
     _READINESS + "failureThreshold": _unsigned(32),
-    _TRAFFIC + "includeOutboundIPRanges": _cidrs(star=True),
-    _TRAFFIC + "excludeOutboundIPRanges": _cidrs(star=False),
-    _TRAFFIC + "includeInboundPorts": _ports(star=True),
-    _TRAFFIC + "excludeInboundPorts": _ports(star=False),
-    _TRAFFIC + "excludeOutboundPorts": _ports(star=False),
-    _TRAFFIC + "excludeInterfaces": _interfaces,
-    _TRAFFIC + "kubevirtInterfaces": _interfaces,
+    TRAFFIC + "includeOutboundIPRanges": _cidrs(star=True),
+    TRAFFIC + "excludeOutboundIPRanges": _cidrs(star=False),
+    TRAFFIC + "includeInboundPorts": _ports(star=True),
+    TRAFFIC + "excludeInboundPorts": _ports(star=False),
+    TRAFFIC + "excludeOutboundPorts": _ports(star=False),
+    TRAFFIC + "excludeInterfaces": _interfaces,
+    TRAFFIC + "kubevirtInterfaces": _interfaces,
     "istio.io/reroute-virtual-interfaces": _interfaces,
     "prometheus.istio.io/merge-metrics": _boolean,
     "proxy.istio.io/config": _proxy_config,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.injection import TEMPLATES, Injected, proxy_container
-from meshlint.mesh.labels import GATEWAY_CLASS, GATEWAY_NAME, MANAGED, PROXY_CONFIG
+from meshlint.mesh.labels import GATEWAY_CLASS, GATEWAY_NAME, MANAGED, PROXY_CONFIG, TRAFFIC
 from meshlint.mesh.scope import ISTIO_NETWORKING
 from meshlint.mesh.workloads import Workload, matches
 from meshlint.resources import Place
@@ -26,11 +26,10 @@ PROXY_UID = 1337
 _GATEWAY_PODS = frozenset({"ingressgateway", "egressgateway", "eastwestgateway"})
 _PROXY_CONTAINERS = frozenset({"istio-proxy", "istio-validation", "istio-init"})
 _TUNNEL = 15008
-_TRAFFIC = "traffic.sidecar.istio.io/"
-INCLUDE_INBOUND = _TRAFFIC + "includeInboundPorts"
-EXCLUDE_INBOUND = _TRAFFIC + "excludeInboundPorts"
-INCLUDE_OUTBOUND = _TRAFFIC + "includeOutboundIPRanges"
-EXCLUDE_OUTBOUND = _TRAFFIC + "excludeOutboundIPRanges"
+INCLUDE_INBOUND = TRAFFIC + "includeInboundPorts"
+EXCLUDE_INBOUND = TRAFFIC + "excludeInboundPorts"
+INCLUDE_OUTBOUND = TRAFFIC + "includeOutboundIPRanges"
+EXCLUDE_OUTBOUND = TRAFFIC + "excludeOutboundIPRanges"
 INTERCEPTION = "sidecar.istio.io/interceptionMode"
 
 #: annotation -> (value of the istiod chart, its default)
@@ -138,7 +137,7 @@ class DataPlanes:
 
     def traffic_setting(self, workload: Workload, name: str) -> Fact[str]:
         """An annotation such as excludeInboundPorts, else the value of the chart, else the default."""
-        key = _TRAFFIC + name
+        key = TRAFFIC + name
         node = workload.annotation_node(key)
         if isinstance(node, Scalar):
             return _text(node, workload.pod_place("metadata", "annotations", key, part="pair"))

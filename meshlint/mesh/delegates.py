@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from meshlint.resources import Resource
 
 _EVERYBODY = frozenset({"*"})
-_STRING_FIELDS = ("uri", "scheme", "method", "authority")
-_MAP_FIELDS = ("headers", "withoutHeaders", "queryParams")
+STRING_FIELDS = ("uri", "scheme", "method", "authority")
+MAP_FIELDS = ("headers", "withoutHeaders", "queryParams")
 
 
 def is_delegate(resource: Resource) -> bool:
@@ -53,11 +53,11 @@ def survives(root: Mapping, leaf: Mapping) -> bool:
 
 def compatible(root: Mapping, leaf: Mapping) -> bool:
     """Can both matches hold for one request, as far as Istio merges them?"""
-    if not all(_strings_fit(root.get(name), leaf.get(name)) for name in _STRING_FIELDS):
+    if not all(_strings_fit(root.get(name), leaf.get(name)) for name in STRING_FIELDS):
         return False
     if is_true(root.get("ignoreUriCase")) != is_true(leaf.get("ignoreUriCase")):
         return False
-    if not all(_maps_fit(root.get(name), leaf.get(name)) for name in _MAP_FIELDS):
+    if not all(_maps_fit(root.get(name), leaf.get(name)) for name in MAP_FIELDS):
         return False
     port, leaf_port = text_of(root.get("port")), text_of(leaf.get("port"))
     if port and leaf_port and port != leaf_port:

@@ -12,6 +12,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from meshlint.mesh.labels import REVISION
+from meshlint.mesh.scope import ARGO, KYMA_GATEWAY
 from meshlint.mesh.workloads import POD_TEMPLATES
 from meshlint.records import dataclass
 from meshlint.resources import Resource
@@ -27,7 +28,6 @@ SAIL = "sailoperator.io"
 KYMA_OPERATOR = "operator.kyma-project.io"
 MAISTRA = "maistra.io"
 FLUX = "helm.toolkit.fluxcd.io"
-ARGO = "argoproj.io"
 
 #: What Kyma's module sets before the user's `spec.config` (spec security 7.5, traffic 6.7).
 _KYMA_MESH: dict[str, Any] = {
@@ -271,7 +271,7 @@ def is_kyma(mesh: Mesh) -> bool:
     scope = mesh.scope
     if scope.settings.platform:
         return scope.settings.platform == "kyma"
-    return bool(scope.of(KYMA_OPERATOR, "Istio") or scope.of("gateway.kyma-project.io", "APIRule"))
+    return bool(scope.of(KYMA_OPERATOR, "Istio") or scope.of(KYMA_GATEWAY, "APIRule"))
 
 
 #: field of `spec.config` of Kyma's Istio -> field of the mesh configuration

@@ -28,5 +28,7 @@ GATEWAY_CLASS: Final = "gateway.networking.k8s.io/gateway-class-name"
 OLD_GATEWAY_NAME: Final = "istio.io/gateway-name"
 
 DRY_RUN: Final = "istio.io/dry-run"
+#: how the annotations begin that say which traffic of a pod is captured
+TRAFFIC: Final = "traffic.sidecar.istio.io/"
 EXPORT_TO: Final = "networking.istio.io/exportTo"
 AUTO_ALLOCATE: Final = "networking.istio.io/enable-autoallocate-ip"

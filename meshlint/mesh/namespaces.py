@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from meshlint.mesh.facts import Fact
 from meshlint.mesh.labels import NAMESPACE_INJECTION
-from meshlint.mesh.scope import Evidence
+from meshlint.mesh.scope import ARGO, Evidence
 from meshlint.resources import Place, Resource
 from meshlint.source.nodes import Mapping, Scalar, text_of
 from meshlint.source.templates import is_placeholder
@@ -29,7 +29,6 @@ PLATFORM_LABELS: dict[str, dict[str, dict[str, str]]] = {
     "kyma": {"kyma-system": {NAMESPACE_INJECTION: "enabled"}},
 }
 
-_ARGO = "argoproj.io"
 _MANAGED_LABELS = ("syncPolicy", "managedNamespaceMetadata", "labels")
 
 
@@ -157,7 +156,7 @@ def _filled_by_ytt(node: Scalar, place: Place) -> bool:
 def _managed(mesh: Mesh) -> Iterator[tuple[str, Resource, Mapping]]:
     """Labels that Argo CD gives to the namespace it creates."""
     for kind, path in (("Application", ("spec",)), ("ApplicationSet", ("spec", "template", "spec"))):
-        for resource in mesh.scope.of(_ARGO, kind):
+        for resource in mesh.scope.of(ARGO, kind):
             labels = resource.mapping(*path, *_MANAGED_LABELS)
             name = text_of(resource.get(*path, "destination", "namespace"))
             if labels is not None and name and not is_placeholder(name):

@@ -17,7 +17,8 @@ from meshlint.records import dataclass
 #: steps of a program times characters of a text: about a second
 _MOST_WORK: Final = 2_000_000
 _MOST_STEPS: Final = 5_000
-_MOST_REPEATS: Final = 1_000
+#: what RE2 allows for one repetition, and for nested ones multiplied
+MOST_REPEATS: Final = 1_000
 _COUNTED: Final = re.compile(r"\{(0|[1-9][0-9]{0,3})(?:(,)(0|[1-9][0-9]{0,3})?)?\}")
 _NAMED: Final = re.compile(r"\?P?<\w+>")
 _ASCII: Final = frozenset(map(chr, range(128)))
@@ -137,7 +138,7 @@ class _Parser:
             self.at = counted.end()
         else:
             return atom
-        if max(least, most or 0) > _MOST_REPEATS or (most is not None and most < least):
+        if max(least, most or 0) > MOST_REPEATS or (most is not None and most < least):
             raise _UnreadError
         self._take("?")  # lazy or greedy: the same texts match as a whole
         if self.text[self.at : self.at + 1] in ("*", "+", "?") or _COUNTED.match(self.text, self.at):

@@ -25,6 +25,7 @@ ISTIO_TELEMETRY = "telemetry.istio.io"
 ISTIO_EXTENSIONS = "extensions.istio.io"
 GATEWAY_API = "gateway.networking.k8s.io"
 KYMA_GATEWAY = "gateway.kyma-project.io"
+ARGO = "argoproj.io"
 
 
 class Evidence(IntEnum):

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from collections.abc import Mapping as MappingOf
 from functools import cached_property
 
-from meshlint.mesh.scope import Scope
+from meshlint.mesh.scope import ARGO, Scope
 from meshlint.records import dataclass
 from meshlint.resources import Place, Resource
 from meshlint.source.nodes import Mapping, Node, Scalar, int_of, is_true, mappings, string_map, text_of
@@ -31,7 +31,7 @@ POD_TEMPLATES: dict[tuple[str, str], tuple[str, ...]] = {
     ("batch", "Job"): ("spec", "template"),
     ("batch", "CronJob"): ("spec", "jobTemplate", "spec", "template"),
     ("apps.openshift.io", "DeploymentConfig"): ("spec", "template"),
-    ("argoproj.io", "Rollout"): ("spec", "template"),
+    (ARGO, "Rollout"): ("spec", "template"),
     ("serving.knative.dev", "Service"): ("spec", "template"),
     ("serving.knative.dev", "Configuration"): ("spec", "template"),
 }
@@ -232,7 +232,7 @@ def _workloads(scope: Scope) -> Iterable[Workload]:
         if isinstance(template, Mapping):
             yield Workload(resource, template, path)
     borrowed: set[int] = set()
-    for rollout in scope.of("argoproj.io", "Rollout"):
+    for rollout in scope.of(ARGO, "Rollout"):
         for source in _borrowed_from(rollout, scope):
             template = source.root.get("template")
             if isinstance(template, Mapping) and id(source) not in borrowed:

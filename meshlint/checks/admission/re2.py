@@ -12,8 +12,8 @@ import re
 from functools import lru_cache
 from typing import Final
 
-#: what Go allows for one repetition, and for nested ones multiplied
-_MOST_REPEATS: Final = 1000
+from meshlint.mesh.regex import MOST_REPEATS
+
 _COUNTED: Final = re.compile(r"\{(0|[1-9][0-9]*)(,(0|[1-9][0-9]*)?)?\}")
 _FLAGS: Final = re.compile(r"\(\?([imsU]*(?:-[imsU]+)?)([:)])")
 _NAMED: Final = re.compile(r"\(\?P?<([A-Za-z0-9_]+)>")
@@ -172,9 +172,9 @@ class _Parser:
         most = least
         if counted.group(2) is not None:
             most = int(counted.group(3) or -1)
-        if least > _MOST_REPEATS or most > _MOST_REPEATS or 0 <= most < least:
+        if least > MOST_REPEATS or most > MOST_REPEATS or 0 <= most < least:
             raise _RefusedError(
-                f"has the repetition {counted.group()}; RE2 wants rising counts up to {_MOST_REPEATS}"
+                f"has the repetition {counted.group()}; RE2 wants rising counts up to {MOST_REPEATS}"
             )
         self._repeat(counted.end(), (least, most), after_repeat)
 
@@ -199,8 +199,8 @@ class _Parser:
         if most == 0:  # nothing inside counts any more
             return 1
         times = most if most > 0 else max(least, 1)
-        if times >= 2 and repeats * times > _MOST_REPEATS:
-            raise _RefusedError(f"has nested repetitions of more than {_MOST_REPEATS} times")
+        if times >= 2 and repeats * times > MOST_REPEATS:
+            raise _RefusedError(f"has nested repetitions of more than {MOST_REPEATS} times")
         return repeats * times
 
     def _backslash(self) -> None:

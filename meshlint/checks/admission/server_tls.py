@@ -20,7 +20,7 @@ MATERIAL: Final = (
     "credentialNames", "caCrl",
 )  # fmt: skip
 _FILES: Final = ("serverCertificate", "privateKey", "caCertificates")
-_OF_CLIENTS: Final = frozenset({"MUTUAL", "OPTIONAL_MUTUAL"})
+OF_CLIENTS: Final = frozenset({"MUTUAL", "OPTIONAL_MUTUAL"})
 _CIPHERS: Final = frozenset(
     {
         "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384",
@@ -93,7 +93,7 @@ def _sources(tls: Block, whose: str) -> Iterator[Draft]:
 
 
 def _files(tls: Block, mode: str, whose: str, secrets: bool) -> Iterator[Draft]:
-    authority = mode in _OF_CLIENTS and tls.lacks("caCertificates") and tls.lacks("caCertCredentialName")
+    authority = mode in OF_CLIENTS and tls.lacks("caCertificates") and tls.lacks("caCertCredentialName")
     pairs = tls.blocks("tlsCertificates")
     for holder in pairs or [tls]:
         missing = [name for name in ("serverCertificate", "privateKey") if holder.lacks(name)]
@@ -119,7 +119,7 @@ def _missing(holder: Block, names: list[str], mode: str, whose: str, secrets: bo
         f"has no {' and no '.join(names)} for {whose} in mode {mode}",
         f"without {', '.join(names)}",
         f"name {'a Secret in credentialName, or ' if secrets else ''}files of the proxy in serverCertificate "
-        "and privateKey" + (", with caCertificates for the clients" if mode in _OF_CLIENTS else ""),
+        "and privateKey" + (", with caCertificates for the clients" if mode in OF_CLIENTS else ""),
     )
 
 

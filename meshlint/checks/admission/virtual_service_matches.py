@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 from meshlint.checks.admission.blocks import Block, once, refused
 from meshlint.checks.admission.grammar import (
@@ -18,15 +18,13 @@ from meshlint.checks.admission.grammar import (
 )
 from meshlint.checks.admission.virtual_service import http_rules, matches
 from meshlint.findings import Draft
+from meshlint.mesh.delegates import MAP_FIELDS, STRING_FIELDS
 from meshlint.mesh.mesh import Mesh
 from meshlint.source.nodes import Mapping as YamlMapping
 from meshlint.source.nodes import Scalar
 from meshlint.source.templates import is_placeholder
 
 Options = Mapping[str, Any]
-
-_STRINGS: Final = ("uri", "scheme", "method", "authority")
-_MAPS: Final = ("headers", "withoutHeaders", "queryParams")
 
 
 @once
@@ -68,10 +66,10 @@ def _names(match: Block) -> Iterator[Draft]:
 def string_matches(match: Block) -> Iterator[tuple[str, Block]]:
     """Every exact, prefix or regex of an HTTP match, with the field where it stands."""
     index = match.node.index
-    for where in _STRINGS:
+    for where in STRING_FIELDS:
         if where in index and (value := match.block(where)):
             yield where, value
-    for where in _MAPS:
+    for where in MAP_FIELDS:
         values = match.block(where) if where in index else None
         for name in values.node.index if values else ():
             if values and (value := values.block(name)):

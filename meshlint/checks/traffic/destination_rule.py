@@ -19,7 +19,7 @@ from meshlint.mesh.hosts import HostIndex, covers, is_wild
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.readers import apart
 from meshlint.mesh.registry import Service
-from meshlint.mesh.scope import ISTIO_NETWORKING, Evidence
+from meshlint.mesh.scope import ARGO, ISTIO_NETWORKING, Evidence
 from meshlint.mesh.selection import machine_labels
 from meshlint.mesh.workloads import RUN_TIME_LABELS
 from meshlint.records import dataclass
@@ -227,7 +227,7 @@ def _sure_of_routes(mesh: Mesh, rule: DestinationRule, hosts: set[str]) -> str |
 def _managed_subsets(mesh: Mesh) -> set[tuple[str, str]]:
     """Subsets that an Argo Rollout shifts traffic between."""
     found = set()
-    for rollout in mesh.scope.of("argoproj.io", "Rollout"):
+    for rollout in mesh.scope.of(ARGO, "Rollout"):
         rule = rollout.mapping("spec", "strategy", "canary", "trafficRouting", "istio", "destinationRule")
         for key in ("canarySubsetName", "stableSubsetName"):
             if rule is not None and (name := text_of(rule.get(key))):

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from meshlint.checks.admission.blocks import once
-from meshlint.checks.admission.server_tls import TERMINATING
+from meshlint.checks.admission.server_tls import OF_CLIENTS, TERMINATING
 from meshlint.checks.traffic.gateway_secrets import put_elsewhere
 from meshlint.findings import Draft
 from meshlint.mesh.dataplane import DataPlane
@@ -31,7 +31,6 @@ from meshlint.source.templates import is_placeholder
 Options = Mapping[str, Any]
 
 HTTP: Final = frozenset({"HTTP", "HTTP2", "GRPC", "GRPC-WEB"})
-_OF_CLIENTS: Final = frozenset({"MUTUAL", "OPTIONAL_MUTUAL"})
 #: labels of the gateways that installations bring (spec repositories 9)
 _INSTALLED: Final = frozenset(
     {
@@ -115,7 +114,7 @@ def _flawed(
 ) -> Iterator[Draft]:
     """The Secret is there: does one of its versions hold what the mode needs?"""
     secrets = [secret for namespace in namespaces for secret in mesh.secrets.find(namespace, name)]
-    authority = server.tls_mode in _OF_CLIENTS and not any(
+    authority = server.tls_mode in OF_CLIENTS and not any(
         mesh.secrets.exists(namespace, f"{name}-cacert") for namespace in namespaces
     )
     flaws = [mesh.secrets.flaw(secret, authority=authority) for secret in secrets]

@@ -13,14 +13,13 @@ from meshlint.checks.admission.blocks import Block
 from meshlint.checks.admission.grammar import LONGEST_REGEX
 from meshlint.checks.admission.virtual_service import http_rules
 from meshlint.findings import Draft
+from meshlint.mesh.delegates import MAP_FIELDS, STRING_FIELDS
 from meshlint.mesh.mesh import Mesh
 from meshlint.source.nodes import Scalar
 from meshlint.source.templates import is_placeholder
 
 Options = Mapping[str, Any]
 
-_FIELDS: Final = ("uri", "scheme", "method", "authority")
-_MAPS: Final = ("headers", "withoutHeaders", "queryParams")
 _SPECIAL: Final = re.compile(r"[\\.^$*+?{}\[\]|()]")
 #: escaped characters and classes, in which a dot is meant as it stands
 _WRITTEN_OUT: Final = re.compile(r"\\.|\[[^\]]*\]")
@@ -46,11 +45,11 @@ def regex(mesh: Mesh, options: Options) -> Iterator[Draft]:
 
 def _values(match: Block) -> Iterator[tuple[str, Block]]:
     """The things that are compared in a match, with the name of what they are compared with."""
-    for name in _FIELDS:
+    for name in STRING_FIELDS:
         value = match.block(name) if name in match.node.index else None
         if value is not None:
             yield name, value
-    for name in _MAPS:
+    for name in MAP_FIELDS:
         listed = match.block(name) if name in match.node.index else None
         for key in listed.node.index if listed is not None else ():
             value = listed.block(key) if listed is not None else None

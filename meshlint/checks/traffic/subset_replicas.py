@@ -15,12 +15,13 @@ from meshlint.mesh.facts import Fact
 from meshlint.mesh.mesh import Mesh
 from meshlint.mesh.registry import Service
 from meshlint.mesh.replicas import Count
+from meshlint.mesh.scope import ARGO
 from meshlint.source.templates import is_placeholder
 
 Options = Mapping[str, Any]
 
 #: what scales the workloads of others up and down
-_SCALERS: Final = (("flagger.app", "Canary"), ("argoproj.io", "Rollout"))
+_SCALERS: Final = (("flagger.app", "Canary"), (ARGO, "Rollout"))
 
 
 def none_left(mesh: Mesh, options: Options) -> Iterator[Draft]:

@@ -241,7 +241,8 @@ def _owner(mesh: Mesh, host: str) -> str:
 def _hidden(mesh: Mesh, rule: DestinationRule, client: str, host: str, owner: str) -> DestinationRule | None:
     """A rule for more hosts, with mutual TLS, that clients would use if this one without tls were not."""
     rules = mesh.destination_rules
-    if _speaks_of_tls(rule) or rule not in rules.lookup(client, host, owner, rule.selector or None):
+    found = rules.lookup(client, host, owner, rule.selector or None)
+    if rule not in found or any(map(_speaks_of_tls, found)):
         return None
     for other in rules.behind(rule, client, host, owner):
         tls = other.traffic_policy.get("tls") if other.traffic_policy is not None else None

@@ -15,6 +15,7 @@ Options = Mapping[str, Any]
 
 _GROUPS: Final = (ISTIO_NETWORKING, ISTIO_SECURITY, ISTIO_TELEMETRY, ISTIO_EXTENSIONS)
 _MANAGED: Final = "asm-"
+_RELEASES: Final = frozenset({"HelmRelease", "Application", "ApplicationSet"})
 
 
 def unread(mesh: Mesh, options: Options) -> Iterator[Draft]:
@@ -22,7 +23,7 @@ def unread(mesh: Mesh, options: Options) -> Iterator[Draft]:
     if not labelled:
         return
     known = mesh.config.revisions
-    if not (mesh.config.installed and known.known and known.certain):
+    if not (mesh.config.installed and known.known and known.certain) or _set_elsewhere(mesh):
         return
     for resource in labelled:
         name = resource.labels[REVISION]
@@ -43,3 +44,12 @@ def unread(mesh: Mesh, options: Options) -> Iterator[Draft]:
             related=tuple(("a revision", place) for place in known.because[:3]),
             confidence=None if tag or mesh.settings.complete else "medium",
         )
+
+
+def _set_elsewhere(mesh: Mesh) -> bool:
+    """Does a control plane get values, and so perhaps its revision, from what is not in the input?"""
+    return any(
+        source.partial and not source.revision
+        for source in mesh.config.sources
+        if source.installs and source.resource is not None and source.resource.kind in _RELEASES
+    )

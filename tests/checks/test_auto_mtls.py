@@ -144,6 +144,11 @@ def test_strict_without_dr(texts: tuple[str, ...], config: dict[str, Any] | None
             (OFF, rule("cart", MUTUAL, name="b"), rule("cart", BALANCED)), [], id="merged with its like"
         ),
         pytest.param(
+            (OFF, EVERYWHERE, rule("cart", MUTUAL, name="b"), rule("cart", BALANCED)),
+            [],
+            id="merged with its like, before a wider one",
+        ),
+        pytest.param(
             (OFF, rule("*.local", MUTUAL, "web"), rule("cart", BALANCED)), [], id="of another namespace"
         ),
         pytest.param((OFF, EVERYWHERE, OUTSIDE, rule("a", BALANCED)), [], id="no proxy"),

@@ -85,3 +85,23 @@ def test_unread(installed: str | None, label: str, confidence: str | None) -> No
     assert [f.confidence for f in found] == ([confidence] if confidence else [])
     found = findings(*texts, rules=("config-unread-revision",), config={"complete": True})
     assert [f.confidence for f in found] == (["high"] if confidence else [])
+
+
+RELEASE = """
+apiVersion: helm.toolkit.fluxcd.io/v2
+kind: HelmRelease
+metadata: {name: istiod, namespace: istio-system}
+spec:
+  chart: {spec: {chart: istiod, sourceRef: {kind: HelmRepository, name: istio}}}
+  %s
+"""
+
+
+@pytest.mark.parametrize(
+    ("values", "number"),
+    [("values: {revision: new}", 1), ("valuesFrom: [{kind: ConfigMap, name: istiod}]", 0)],
+)
+def test_the_revision_of_a_release_may_be_set_elsewhere(values: str, number: int) -> None:
+    text = OBJECT % ("networking", "Sidecar", "default", "istio.io/rev: old", "{egress: [{hosts: ['./*']}]}")
+    found = findings(text, RELEASE % values, rules=("config-unread-revision",), config={"complete": True})
+    assert len(found) == number

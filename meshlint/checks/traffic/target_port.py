@@ -27,6 +27,12 @@ Options = Mapping[str, Any]
 
 #: a port that the injector adds to every pod
 _OF_THE_PROXY: Final = "http-envoy-prom"
+#: they have labels of what they prepare, and serve nobody
+_PASSING: Final = frozenset({"Job", "CronJob"})
+#: annotations with which other injectors add containers
+_INJECTORS: Final = frozenset(
+    {"dapr.io/enabled", "sidecar.opentelemetry.io/inject", "vault.hashicorp.com/agent-inject"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +67,16 @@ def _pods(mesh: Mesh, service: Service) -> list[Workload]:
         return []
     if service.namespace in (mesh.config.root, "kube-system"):
         return []
-    workloads = mesh.registry.workloads_of(service)
-    if any(workload.partial for workload in workloads):
+    workloads = [w for w in mesh.registry.workloads_of(service) if w.kind not in _PASSING]
+    if any(workload.partial or _grows(workload) for workload in workloads):
         return []
     planes = (mesh.data_planes.of(workload) for workload in workloads)
     return [] if any(p.is_(DataPlane.GATEWAY, DataPlane.WAYPOINT) for p in planes) else workloads
+
+
+def _grows(workload: Workload) -> bool:
+    """Does another injector add containers to the pods, with ports of their own?"""
+    return any(name in _INJECTORS for name in workload.annotations)
 
 
 def _declared(workload: Workload) -> _Declared:

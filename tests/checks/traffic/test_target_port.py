@@ -26,8 +26,9 @@ def pod(ports: str, more: str = "", name: str = "cart", kind: str = "", init: st
     if not kind:
         return f"apiVersion: v1\nkind: Pod\nmetadata: {metadata}\nspec: {spec}\n"
     template = f"{{metadata: {{labels: {{app: cart}}}}, spec: {spec}}}"
+    version = "batch/v1" if kind == "Job" else "apps/v1"
     return (
-        f"apiVersion: apps/v1\nkind: {kind}\nmetadata: {{name: {name}, namespace: shop}}\n"
+        f"apiVersion: {version}\nkind: {kind}\nmetadata: {{name: {name}, namespace: shop}}\n"
         f"spec: {{template: {template}}}\n"
     )
 
@@ -64,6 +65,19 @@ def said(*texts: str, config: dict[str, Any] | None = None) -> list[str]:
             id="labels of the template",
         ),
         pytest.param((service("{port: 80, targetPort: http}"),), [], id="no pods"),
+        pytest.param(
+            (service("{port: 80, targetPort: http}"), pod(WEB, name="migrate", kind="Job")),
+            [],
+            id="a Job alone",
+        ),
+        pytest.param(
+            (
+                service("{port: 80, targetPort: dapr-grpc}"),
+                BARE.replace("labels:", 'annotations: {dapr.io/enabled: "true"}, labels:'),
+            ),
+            [],
+            id="another injector",
+        ),
         pytest.param(
             (
                 service("{port: 80, targetPort: http}"),

@@ -5,6 +5,8 @@ Semantics: spec traffic 4.1. The home of a block is the rule, a port, a subset, 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from meshlint.checks.admission.blocks import once
 from meshlint.mesh.destination_rules import DestinationRule, policies
 from meshlint.mesh.mesh import Mesh
@@ -89,7 +91,12 @@ def labels_of(block: PolicyBlock) -> dict[str, str]:
 
 def subset_labels(rule: DestinationRule, name: str) -> dict[str, str]:
     """The labels of a subset of a rule."""
+    return _labels_by_name(rule).get(name, {})
+
+
+@lru_cache(maxsize=1)  # checks ask rule by rule
+def _labels_by_name(rule: DestinationRule) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
     for subset in rule.subsets:
-        if (text_of(subset.get("name")) or "") == name:
-            return string_map(subset.get("labels"))
-    return {}
+        found.setdefault(text_of(subset.get("name")) or "", string_map(subset.get("labels")))
+    return found

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache, partial
 from typing import Any, Final
 
 from meshlint.checks.admission.blocks import Block, spec
@@ -166,12 +167,15 @@ def _on_waypoints(mesh: Mesh, kind: str, feature: str) -> Iterator[Draft]:
     """Rules for calls of a service whose requests a waypoint takes."""
     group = ISTIO_NETWORKING if kind == "VirtualService" else GATEWAY_API
     experiment = Experiment(group, kind, (), "alpha", feature)
+    taken = cache(partial(_taken_by_waypoint, mesh))
     for resource in mesh.scope.of(group, kind):
-        hosts = {host for route in mesh.routes.of(resource) for host in route.mesh_hosts}
-        services = [service for host in hosts for service in mesh.registry.by_host(host)]
-        facts = [mesh.ambient.waypoint_of_service(service.resource) for service in services]
-        if any(fact.known and fact.value is not None and not fact.value.broken for fact in facts):
+        if any(map(taken, {host for route in mesh.routes.of(resource) for host in route.mesh_hosts})):
             yield _experimental(experiment, resource.place_at("kind"))
+
+
+def _taken_by_waypoint(mesh: Mesh, host: str) -> bool:
+    facts = (mesh.ambient.waypoint_of_service(service.resource) for service in mesh.registry.by_host(host))
+    return any(fact.known and fact.value is not None and not fact.value.broken for fact in facts)
 
 
 def _claims(mesh: Mesh) -> Iterator[Draft]:

@@ -82,6 +82,8 @@ class ServiceState:
     exported_to: tuple[str, ...] | None
     ports: tuple[PortState, ...]
     unseen: tuple[UnseenState, ...]
+    #: how many Sidecars more do not import it
+    unseen_more: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,7 @@ def calls_of(mesh: Mesh, wanted: Wanted = ALL) -> CallState:
 
 
 def _state(mesh: Mesh, service: Service) -> ServiceState:
+    unseen, more = mesh.calls.unseen(service)
     return ServiceState(
         resource=reference(service.resource),
         host=service.host,
@@ -116,8 +119,9 @@ def _state(mesh: Mesh, service: Service) -> ServiceState:
         ports=tuple(_port_state(mesh, service, port) for port in service.ports),
         unseen=tuple(
             UnseenState(reference(u.sidecar.resource), u.more, At.of(u.sidecar.resource.place()))
-            for u in mesh.calls.unseen(service)
+            for u in unseen
         ),
+        unseen_more=more,
     )
 
 
@@ -158,6 +162,9 @@ def _service(service: ServiceState, look: Paint) -> Iterator[str]:
     for unseen in service.unseen:
         more = f" and {unseen.more} more with the same hosts" if unseen.more else ""
         yield f"  unseen by the pods of {unseen.sidecar.title}{more}  ({unseen.at.text})"
+    if service.unseen_more:
+        count = service.unseen_more
+        yield f"  unseen by the pods of {count} more Sidecar{'s' if count > 1 else ''}"
     yield ""
 
 

@@ -87,7 +87,7 @@ class Authn:
         self.mesh = mesh
         self.all = [_authentication(r) for r in mesh.scope.of(ISTIO_SECURITY, "RequestAuthentication")]
         self._by_resource = {id(a.resource): a for a in self.all}
-        self._rules: dict[tuple[object, ...], list[JwtRule]] = {}
+        self._rules: dict[tuple[int, ...], list[JwtRule]] = {}
 
     @cached_property
     def attachments(self) -> Attachments:
@@ -101,11 +101,13 @@ class Authn:
         return [self._by_resource[id(r)] for r in self.attachments.of(proxy).maybe]
 
     def rules_of(self, proxy: Proxy) -> list[JwtRule]:
-        """The rules that a proxy accepts tokens by."""
-        key = proxy.identity
+        """The rules that a proxy accepts tokens by: one list for all proxies with the same ones."""
+        attached = self.attachments.of(proxy).policies
+        key = tuple(map(id, attached))
         found = self._rules.get(key)
         if found is None:
-            found = self._rules[key] = [rule for a in self.of(proxy) for rule in a.valid_rules]
+            rules = (rule for resource in attached for rule in self._by_resource[id(resource)].valid_rules)
+            found = self._rules[key] = list(rules)
         return found
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from meshlint.mesh.access import Access
@@ -18,7 +19,7 @@ from meshlint.mesh.attachment import proxy_of
 from meshlint.mesh.authz import PLAIN, Action, Peer, Policy, Predicate, Request, Rule, rule_matches
 from meshlint.mesh.destination_rules import ELSEWHERE, DestinationRule
 from meshlint.mesh.facts import Fact
-from meshlint.mesh.hosts import HostIndex
+from meshlint.mesh.hosts import HostIndex, is_wild
 from meshlint.mesh.strings import glob
 from meshlint.records import dataclass
 from meshlint.source.templates import is_placeholder
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 #: a name that no manifest has: stands for all namespaces and accounts that nothing mentions
 _NOBODY: Final = "zz~other"
 _MOST_SHOWN: Final = 3
+_MOST_SHOWN_UNSEEN: Final = 8
 
 K = TypeVar("K")
 Identity = tuple[str, str]
@@ -104,15 +106,44 @@ class CallGraph:
             found.append(Target(workload, number, self._calls(service, port, workload, number)))
         return found
 
-    def unseen(self, service: Service) -> list[Unseen]:
-        """Sidecar resources that keep the service from their pods; of those with equal egress one."""
-        own = [s for s in self.mesh.sidecars.by_namespace.get(service.namespace, ()) if s.egress is not None]
-        found = [Unseen(s, 0) for s in own if not self.mesh.sidecars.reaches(s, service)]
-        for egress, alike in self._alike.items():
-            elsewhere = next((s for s in alike if s.namespace != service.namespace), None)
-            if elsewhere is not None and not self.mesh.sidecars.reaches(elsewhere, service):
-                found.append(Unseen(elsewhere, len(alike) - sum(_egress(s) == egress for s in own) - 1))
-        return found
+    def unseen(self, service: Service) -> tuple[list[Unseen], int]:
+        """Sidecar resources that keep the service from their pods; of those elsewhere with equal egress one.
+
+        These are the first few, and the number tells how many more there are. Only Sidecars that name a
+        fitting host are looked at closer.
+        """
+        own = self._near.get(service.namespace, {})
+        near, far = set[int](), set[int]()  # groups that do import it: those beside it, those elsewhere
+        for group in self._naming(service):
+            if group in own and self.mesh.sidecars.reaches(own[group][0], service):
+                near.add(group)
+            elsewhere = self._elsewhere(group, service)
+            if elsewhere is not None and self.mesh.sidecars.reaches(elsewhere, service):
+                far.add(group)
+        shown = list(islice(self._without(service, near, far), _MOST_SHOWN_UNSEEN))
+        seeing = sum(len(own[g]) for g in near) + sum(len(self._alike[g]) - len(own.get(g, ())) for g in far)
+        return shown, sum(map(len, self._alike)) - seeing - sum(1 + one.more for one in shown)
+
+    def _without(self, service: Service, near: set[int], far: set[int]) -> Iterator[Unseen]:
+        own = self._near.get(service.namespace, {})
+        for sidecar in self.mesh.sidecars.by_namespace.get(service.namespace, ()):
+            if sidecar.egress is not None and self._group[id(sidecar)] not in near:
+                yield Unseen(sidecar, 0)
+        for group, alike in enumerate(self._alike):
+            elsewhere = self._elsewhere(group, service) if group not in far else None
+            if elsewhere is not None:
+                yield Unseen(elsewhere, len(alike) - len(own.get(group, ())) - 1)
+
+    def _elsewhere(self, group: int, service: Service) -> Sidecar | None:
+        """One Sidecar of a group that is not beside the service."""
+        return next((s for s in self._alike[group] if s.namespace != service.namespace), None)
+
+    def _naming(self, service: Service) -> set[int]:
+        """Groups of Sidecars with a host that could let the service in, by itself or by a route to it."""
+        hosts = {h for route in self.mesh.routes.to_service(service) for h in route.mesh_hosts}
+        if any(map(is_wild, hosts)):
+            return set(range(len(self._alike)))
+        return {group for host in (service.host, *hosts) for group in self._by_egress.covering(host)}
 
     # -- groups of callers ------------------------------------------------------------------------------
 
@@ -260,13 +291,34 @@ class CallGraph:
         return index
 
     @cached_property
-    def _alike(self) -> dict[tuple[object, ...], list[Sidecar]]:
-        """Sidecars by what they import."""
+    def _alike(self) -> list[list[Sidecar]]:
+        """Groups of Sidecars that import the same."""
         groups: dict[tuple[object, ...], list[Sidecar]] = defaultdict(list)
         for sidecar in self.mesh.sidecars.all:
             if sidecar.egress is not None:
                 groups[_egress(sidecar)].append(sidecar)
-        return dict(groups)
+        return list(groups.values())
+
+    @cached_property
+    def _group(self) -> dict[int, int]:
+        return {id(sidecar): group for group, alike in enumerate(self._alike) for sidecar in alike}
+
+    @cached_property
+    def _near(self) -> dict[str, dict[int, list[Sidecar]]]:
+        """The members of groups by namespace."""
+        found: dict[str, dict[int, list[Sidecar]]] = defaultdict(lambda: defaultdict(list))
+        for group, alike in enumerate(self._alike):
+            for sidecar in alike:
+                found[sidecar.namespace][group].append(sidecar)
+        return {namespace: dict(groups) for namespace, groups in found.items()}
+
+    @cached_property
+    def _by_egress(self) -> HostIndex[int]:
+        index: HostIndex[int] = HostIndex()
+        for group, alike in enumerate(self._alike):
+            for host in {entry.host for entry in alike[0].egress or ()}:
+                index.add(host, group)
+        return index
 
 
 class _Judge:

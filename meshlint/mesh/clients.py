@@ -70,7 +70,7 @@ class Clients:
                             said.add(key)
                             yield DeclaredCall(client, service, entry, client.resource.place(node))
 
-    def _named(self, host: str, namespace: str) -> list[Service]:
+    def _named(self, host: str, namespace: str) -> tuple[Service, ...] | list[Service]:
         """DNS also knows ``name.namespace`` and ``name.namespace.svc``."""
         registry = self.mesh.registry
         found = registry.lookup(host, namespace)

@@ -59,6 +59,7 @@ class Jwt:
     def __init__(self, mesh: Mesh) -> None:
         self.mesh = mesh
         self._gates: dict[tuple[object, ...], list[Gate]] = {}
+        self._tokens: dict[int, tuple[Token, ...]] = {}
         self._covered: dict[int, list[Covered]] = {}
         self._met: dict[int, list[Proxy]] = {}
         self._evidence: dict[tuple[str, ...], Evidence] = {}
@@ -137,7 +138,9 @@ class Jwt:
     def _make_gates(self, proxy: Proxy) -> Iterator[Gate]:
         unsure = self._unsure(proxy)
         rules = self.mesh.authn.rules_of(proxy)
-        tokens = tuple(Token(rule.issuer or None, None, rule.audiences) for rule in rules)
+        if id(rules) not in self._tokens:
+            self._tokens[id(rules)] = tuple(Token(r.issuer or None, None, r.audiences) for r in rules)
+        tokens = self._tokens[id(rules)]
         for policies in _alternatives(self.mesh.authz.enforced_at(proxy)):
             anonymous = tuple(_for_anonymous(p) for p in policies if p.action is not Action.AUDIT)
             yield Gate(tuple(policies), anonymous, tokens, unsure)

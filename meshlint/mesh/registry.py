@@ -100,6 +100,7 @@ class Registry:
         self._hosts: HostIndex[Service] = HostIndex()
         for service in self.services:
             self._hosts.add(service.host, service)
+        self._named: dict[tuple[str, str], tuple[Service, ...]] = {}
         self._workloads: dict[int, list[Workload]] = {}
         self._selected: dict[tuple[str, frozenset[tuple[str, str]]], list[Workload]] = {}
 
@@ -111,12 +112,14 @@ class Registry:
         """Services of this very host, whoever may see them."""
         return self._hosts.exact(host)
 
-    def lookup(self, host: str, namespace: str) -> list[Service]:
+    def lookup(self, host: str, namespace: str) -> tuple[Service, ...]:
         """Services that a host written in the namespace names; visible ones if there are any."""
-        found = self._hosts.exact(self.resolve(host, namespace))
-        if len(found) < 2:
-            return found
-        return [s for s in found if self.visible(s, namespace)] or found
+        key = (self.resolve(host, namespace), namespace)
+        if key not in self._named:
+            found = self._hosts.exact(key[0])
+            seen = [s for s in found if self.visible(s, namespace)] if len(found) > 1 else found
+            self._named[key] = tuple(seen or found)
+        return self._named[key]
 
     def covering(self, host: str) -> list[Service]:
         """Services whose host, perhaps a wildcard of a ServiceEntry, covers the host."""

@@ -347,7 +347,7 @@ class _VirtualServices:
     ) -> Destination:
         host = text_of(target.get("host")) or ""
         port = int_of(target.dig("port", "number"))
-        services = tuple(self.registry.lookup(host, resource.ns)) if host else ()
+        services = self.registry.lookup(host, resource.ns) if host else ()
         full = self.registry.resolve(host, resource.ns)
         return Destination(full, port, text_of(target.get("subset")), weight, entry, services)
 

@@ -159,11 +159,11 @@ class Workload:
     def port_named(self, name: str) -> ContainerPort | None:
         return next((port for port in self.ports if port.name == name), None)
 
-    @property
+    @cached_property
     def host_network(self) -> bool:
         return is_true(self.pod_spec.get("hostNetwork") if self.pod_spec else None)
 
-    @property
+    @cached_property
     def service_account(self) -> str:
         """Name of the service account of the pods; `default` where none is named."""
         spec = self.pod_spec

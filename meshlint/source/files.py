@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+from collections.abc import Sequence as SequenceOf
 from dataclasses import field
+from typing import Final, TypeVar
 
 from meshlint.records import dataclass
 from meshlint.source.changes import Changes
 from meshlint.source.nodes import Mapping, Node, Scalar, Sequence
+
+T = TypeVar("T")
+#: lists of fewer items are walked through
+_LONG: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +129,31 @@ def _same(node: Node, wanted: Node) -> bool:
 def _towards(node: Node, at: int) -> tuple[str, Node, Node] | None:
     """Step, key and value of the part of a collection in which an offset lies."""
     if isinstance(node, Mapping):
-        for key, value in node.items:
+        for key, value in node.items[_first_of(node.items, at, _start_of_pair) :]:
             if key.start <= at and (at < value.end or at == value.start) and isinstance(key, Scalar):
                 return key.text, key, value
     elif isinstance(node, Sequence):
-        for number, item in enumerate(node.items):
+        first = _first_of(node.items, at, _start)
+        for number, item in enumerate(node.items[first:], first):
             if item.start <= at and (at < item.end or at == item.start):
                 return str(number), item, item
     return None
+
+
+def _first_of(items: SequenceOf[T], at: int, start: Callable[[T], int]) -> int:
+    """Where in a long list, whose items stand in the order of the text, the one with the offset can be."""
+    if len(items) < _LONG:
+        return 0
+    place = bisect_left(items, at, key=start) - 1  # the last item that begins before the offset
+    return max(place, 0)
+
+
+def _start(item: Node) -> int:
+    return item.start
+
+
+def _start_of_pair(pair: tuple[Node, Node]) -> int:
+    return pair[0].start
 
 
 def _search(root: Node, wanted: Node) -> list[str] | None:

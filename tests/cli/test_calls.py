@@ -188,6 +188,32 @@ def test_sidecars_and_exports(call, folder):
     )
 
 
+def test_many_sidecars_are_counted(call, folder):
+    """Two in the namespace and two elsewhere import the service; of those that do not a few are listed."""
+    hosts = ["./orders.shop.svc.cluster.local", "*/*.shop.svc.cluster.local"]
+    hosts += [f"./other-{number}.shop.svc.cluster.local" for number in range(9)]
+    sidecars = "---\n".join(
+        dedent(
+            f"""\
+            apiVersion: networking.istio.io/v1
+            kind: Sidecar
+            metadata: {{name: s-{number}, namespace: {namespace}}}
+            spec:
+              egress: [{{hosts: ["{host.replace("./", "shop/")}"]}}]
+            """
+        )
+        for namespace in ("shop", "legacy")
+        for number, host in enumerate(hosts)
+    )
+    write(folder, namespaces=NAMESPACES, orders=ORDERS, sidecars=sidecars)
+    document = json.loads(call("inspect", "--calls", "--complete", "--format", "json").out)
+    (service,) = document["services"]
+    shown = [(one["sidecar"]["name"], one["more"]) for one in service["unseen"]]
+    assert shown == [(f"s-{number}", 0) for number in range(2, 10)]
+    assert service["unseen_more"] == 1 + 9
+    assert "  unseen by the pods of 10 more Sidecars" in call("inspect", "--calls").out.splitlines()
+
+
 def test_a_destination_rule_that_sends_plain_text(call, folder):
     rule = dedent(
         """\

@@ -169,8 +169,8 @@ def test_ports_of_a_service_entry_have_the_protocol_they_write() -> None:
 def test_lookup_resolves_short_names_in_the_namespace() -> None:
     registry = mesh_of(SHOP).registry
     assert [s.name for s in registry.lookup("cart", "shop")] == ["cart"]
-    assert registry.lookup("cart", "web") == []
-    assert registry.lookup("cart.shop", "web") == []
+    assert registry.lookup("cart", "web") == ()
+    assert registry.lookup("cart.shop", "web") == ()
 
 
 def test_a_wildcard_entry_covers_a_host_but_does_not_define_it() -> None:

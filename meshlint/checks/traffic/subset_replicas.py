@@ -6,6 +6,7 @@ That no pod carries the labels of a subset is another matter, in `destination_ru
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache, partial
 from typing import Any, Final
 
 from meshlint.checks.policy_blocks import subset_labels
@@ -25,11 +26,12 @@ _SCALERS: Final = (("flagger.app", "Canary"), (ARGO, "Rollout"))
 
 
 def none_left(mesh: Mesh, options: Options) -> Iterator[Draft]:
+    scaled = cache(partial(_scaled, mesh))
     for reference in mesh.destinations.all:
         if not reference.subset or not reference.share or reference.mirror or not reference.state.found:
             continue
         services = reference.state.services
-        if not services or any(_scaled(mesh, service) for service in services):
+        if not services or any(map(scaled, {service.namespace for service in services})):
             continue
         labels = _labels(mesh, reference)
         if not labels:
@@ -50,11 +52,11 @@ def _labels(mesh: Mesh, reference: Reference) -> dict[str, str]:
     return {} if any(map(is_placeholder, labels.values())) else labels
 
 
-def _scaled(mesh: Mesh, service: Service) -> bool:
+def _scaled(mesh: Mesh, namespace: str) -> bool:
     """Do the numbers of manifests say nothing: others scale, or templates label pods?"""
-    if any(mesh.scope.within(group, kind, service.namespace) for group, kind in _SCALERS):
+    if any(mesh.scope.within(group, kind, namespace) for group, kind in _SCALERS):
         return True
-    return not all(w.labels_known for w in mesh.workloads.within(service.namespace))
+    return not all(w.labels_known for w in mesh.workloads.within(namespace))
 
 
 def _nobody(mesh: Mesh, reference: Reference, service: Service, counted: Fact[Count]) -> Draft:

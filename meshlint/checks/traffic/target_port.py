@@ -70,7 +70,7 @@ def _pods(mesh: Mesh, service: Service) -> list[Workload]:
     workloads = [w for w in mesh.registry.workloads_of(service) if w.kind not in _PASSING]
     if any(workload.partial or _grows(workload) for workload in workloads):
         return []
-    planes = (mesh.data_planes.of(workload) for workload in workloads)
+    planes = mesh.data_planes.among(workloads)
     return [] if any(p.is_(DataPlane.GATEWAY, DataPlane.WAYPOINT) for p in planes) else workloads
 
 

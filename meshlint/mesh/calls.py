@@ -140,10 +140,19 @@ class CallGraph:
 
     def _naming(self, service: Service) -> set[int]:
         """Groups of Sidecars with a host that could let the service in, by itself or by a route to it."""
-        hosts = {h for route in self.mesh.routes.to_service(service) for h in route.mesh_hosts}
-        if any(map(is_wild, hosts)):
+        wanted = {(service.namespace, service.host)}
+        for route in self.mesh.routes.to_service(service):
+            owner = route.root.resource if route.root else route.resource
+            wanted |= {(owner.ns, host) for host in route.mesh_hosts}
+        if any(is_wild(host) for _, host in wanted):
             return set(range(len(self._alike)))
-        return {group for host in (service.host, *hosts) for group in self._by_egress.covering(host)}
+        return {
+            group
+            for namespace, host in wanted
+            for written in (namespace, "*", ".")
+            if written in self._by_egress
+            for group in self._by_egress[written].covering(host)
+        }
 
     # -- groups of callers ------------------------------------------------------------------------------
 
@@ -313,12 +322,13 @@ class CallGraph:
         return {namespace: dict(groups) for namespace, groups in found.items()}
 
     @cached_property
-    def _by_egress(self) -> HostIndex[int]:
-        index: HostIndex[int] = HostIndex()
+    def _by_egress(self) -> dict[str, HostIndex[int]]:
+        """Groups by the hosts that they write, for each namespace that stands before them."""
+        indexes: dict[str, HostIndex[int]] = defaultdict(HostIndex)
         for group, alike in enumerate(self._alike):
-            for host in {entry.host for entry in alike[0].egress or ()}:
-                index.add(host, group)
-        return index
+            for namespace, host in {(entry.namespace, entry.host) for entry in alike[0].egress or ()}:
+                indexes[namespace].add(host, group)
+        return dict(indexes)
 
 
 class _Judge:

@@ -65,7 +65,10 @@ class DataPlanes:
         return fact
 
     def among(self, workloads: Sequence[Workload]) -> list[Fact[DataPlane]]:
-        """What carries the traffic of several workloads: the first of each answer, in their order."""
+        """What carries the traffic of several workloads: the first of each answer, in their order.
+
+        For lists that the model keeps, as those of the registry: what it finds is remembered by the list.
+        """
         known = self._among.get(id(workloads))
         if known is None or len(workloads) < 2:
             facts = [self.of(workload) for workload in workloads]

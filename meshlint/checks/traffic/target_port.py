@@ -46,31 +46,38 @@ class _Declared:
 
 def missing(mesh: Mesh, options: Options) -> Iterator[Draft]:
     known: dict[Workload, _Declared] = {}
+    pods: dict[int, tuple[list[Workload], list[_Declared]]] = {}  # by the list that Services share
     for service in mesh.registry.services:
-        workloads = _pods(mesh, service)
-        if not workloads:
+        if not _is_ordinary(mesh, service):
             continue
-        for workload in workloads:
-            if workload not in known:
-                known[workload] = _declared(workload)
-        declared = [known[workload] for workload in workloads]
-        if any(one.open for one in declared):
-            continue
-        for port in service.ports:
+        selected = mesh.registry.workloads_of(service)
+        if id(selected) not in pods:
+            workloads = _pods(mesh, selected)
+            for workload in workloads:
+                if workload not in known:
+                    known[workload] = _declared(workload)
+            pods[id(selected)] = workloads, [known[workload] for workload in workloads]
+            if any(known[workload].open for workload in workloads):
+                pods[id(selected)] = [], []
+        workloads, declared = pods[id(selected)]
+        for port in service.ports if workloads else ():
             yield from _port(mesh, service, port, workloads, declared)
 
 
-def _pods(mesh: Mesh, service: Service) -> list[Workload]:
-    """The pods of a Service whose ports the input tells; none for gateways, whose ports Istio knows."""
+def _is_ordinary(mesh: Mesh, service: Service) -> bool:
+    """Is it a Service of an application, and no part of the mesh or the cluster?"""
     resource = service.resource
     if resource.kind != "Service" or MANAGED in resource.labels:
-        return []
-    if service.namespace in (mesh.config.root, "kube-system"):
-        return []
-    workloads = [w for w in mesh.registry.workloads_of(service) if w.kind not in _PASSING]
+        return False
+    return service.namespace not in (mesh.config.root, "kube-system")
+
+
+def _pods(mesh: Mesh, selected: list[Workload]) -> list[Workload]:
+    """The pods of a Service whose ports the input tells; none for gateways, whose ports Istio knows."""
+    workloads = [w for w in selected if w.kind not in _PASSING]
     if any(workload.partial or _grows(workload) for workload in workloads):
         return []
-    planes = mesh.data_planes.among(workloads)
+    planes = (mesh.data_planes.of(workload) for workload in workloads)
     return [] if any(p.is_(DataPlane.GATEWAY, DataPlane.WAYPOINT) for p in planes) else workloads
 
 

@@ -224,7 +224,7 @@ def _without_timeout(route: Route, retry: Fact[Retry]) -> Draft:
 
 def _wants_timeout(route: Route) -> bool:
     """Not faults for tests, not streams, not what speaks another protocol than it says (spec 2.3, 2.4)."""
-    if route.setting("fault") is not None or not route.destinations or route.binding.dead:
+    if route.setting("fault") is not None or not route.destinations or route.binding.dead or route.shadowed:
         return False
     if _streams(route) or to_control_plane(route) or any(is_placeholder(host) for host in route.hosts):
         return False

@@ -330,7 +330,7 @@ def retry_missing(mesh: Mesh, options: Mapping[str, Any]) -> Iterator[Draft]:
     for route in mesh.routes.all:
         if route.api != "VirtualService" or id(route.node) in seen or to_control_plane(route):
             continue
-        if route.setting("fault") is not None:
+        if route.setting("fault") is not None or route.shadowed:
             continue
         retry = mesh.retries.of(route)
         if retry.known and retry.value.applies and not retry.value.explicit and route.destinations:

@@ -102,7 +102,7 @@ class Route:
 
     `root` is the rule that delegates to this one. `hosts` are the full names, for `mesh` and gateways
     alike; `mesh_hosts` are what clients in the mesh call. `bound` is False for the rules of a
-    delegate that no root in the input names.
+    delegate that no root in the input names, `shadowed` True where an earlier rule takes every request.
     """
 
     resource: Resource
@@ -116,6 +116,7 @@ class Route:
     mirrors: tuple[Destination, ...] = ()
     root: Route | None = None
     bound: bool = True
+    shadowed: bool = False
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -293,11 +294,14 @@ class _VirtualServices:
 
     def _of_root(self, resource: Resource, named: set[int]) -> Iterator[Route]:
         binding = self._binding(resource)
+        shadowed = False
         for node in resource.mappings("spec", "http"):
-            root = self._http(resource, node, binding, None)
+            root = self._http(resource, node, binding, None, shadowed=shadowed)
             yield root
             if root.action == "delegate":
                 yield from self._delegated(root, named)
+            elif "match" not in node.index:
+                shadowed = True
         for protocol in ("tls", "tcp"):
             for node in resource.mappings("spec", protocol):
                 yield Route(
@@ -315,10 +319,17 @@ class _VirtualServices:
             named.add(id(resource))
             for node in resource.mappings("spec", "http"):
                 if survives(root.node, node):
-                    yield self._http(resource, node, root.binding, root)
+                    yield self._http(resource, node, root.binding, root, shadowed=root.shadowed)
 
     def _http(
-        self, resource: Resource, node: Mapping, binding: Binding, root: Route | None, bound: bool = True
+        self,
+        resource: Resource,
+        node: Mapping,
+        binding: Binding,
+        root: Route | None,
+        *,
+        bound: bool = True,
+        shadowed: bool = False,
     ) -> Route:
         matches = mappings(node.get("match"))
         mirrors = [node.get("mirror"), *(m.get("destination") for m in mappings(node.get("mirrors")))]
@@ -334,6 +345,7 @@ class _VirtualServices:
             mirrors=tuple(self._destination(resource, m, m, None) for m in mirrors if isinstance(m, Mapping)),
             root=root,
             bound=bound,
+            shadowed=shadowed,
         )
 
     def _destinations(self, resource: Resource, node: Node | None) -> Iterator[Destination]:

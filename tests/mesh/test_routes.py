@@ -67,6 +67,22 @@ def test_actions(rule: str, action: str) -> None:
     assert route.action == action
 
 
+@pytest.mark.parametrize(
+    ("first", "shadowed"),
+    [
+        ("{route: [{destination: {host: b}}]}", True),
+        ("{redirect: {uri: /}}", True),
+        ("{match: [{uri: {prefix: /}}], route: [{destination: {host: b}}]}", False),
+        ("{delegate: {name: d}}", False),
+    ],
+)
+def test_a_rule_without_match_takes_every_request(first: str, shadowed: bool) -> None:
+    delegate = virtual_service("[{route: [{destination: {host: d}}]}]", "d", "exportTo: ['*']")
+    mesh = mesh_of(virtual_service(f"[{first}, {{delegate: {{name: d}}}}]"), delegate)
+    last = [route for route in mesh.routes.all if route.resource.name == "d"][-1]
+    assert last.shadowed is shadowed
+
+
 def test_tls_and_tcp_rules() -> None:
     text = """
 apiVersion: networking.istio.io/v1

@@ -151,7 +151,8 @@ def _test_rules(rules: list[Rule], options: Mapping[str, Any], wanted: Sequence[
         failed += bool(lines)
         for line in lines:
             click.echo(line, err=aside)
-    verdict = f"{failed} of {len(rules)} rules fail" if failed else f"{len(rules)} rules pass"
+    passing = "1 rule passes" if len(rules) == 1 else f"{len(rules)} rules pass"
+    verdict = f"{failed} of {len(rules)} rules fail" if failed else passing
     click.echo(f"{verdict}, {total} examples", err=aside)
     return bool(failed)
 

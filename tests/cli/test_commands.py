@@ -185,7 +185,7 @@ class TestTest:
     def test_a_rule_file_that_passes(self, call, folder):
         write(folder, our_own=MINE)
         done = call("test", "our_own.yaml")
-        assert (done.code, done.out) == (0, "1 rules pass, 2 examples\n")
+        assert (done.code, done.out) == (0, "1 rule passes, 2 examples\n")
 
     def test_a_rule_file_that_fails(self, call, folder):
         write(folder, rules__our_own=MINE.replace("mode: STRICT", "mode: STRICT #!", 1).replace(": #!", ":"))
